@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+/// @file
+/// @brief Aligned storage for codes, scales and activations.
+
+#include <cstddef>
+#include <cstring>
+#include <new>
+#include <type_traits>
+#include <utility>
+
+#if defined(__linux__)
+#include <sys/mman.h>
+#endif
+
+#include "qompose/core/config.hpp"
+
+namespace qompose {
+
+/// A fixed number of zeroed elements, 64-byte aligned; large ones ask for huge pages.
+///
+/// It stands in for std::vector in everything that kernels touch: its members are inlined
+/// everywhere, so translation units with different instruction sets share no code through it.
+template <class T>
+class aligned_buffer {
+  static_assert(std::is_trivially_copyable_v<T>);
+
+ public:
+  static constexpr std::size_t alignment = 64;
+
+  QOMPOSE_INLINE aligned_buffer() noexcept = default;
+
+  /// @param size  number of elements, zeroed
+  /// @throws std::bad_alloc
+  QOMPOSE_INLINE explicit aligned_buffer(std::size_t size) : size_(size) {
+    if (size == 0) return;
+    const std::size_t bytes = size * sizeof(T);
+    data_ = static_cast<T*>(::operator new(bytes, std::align_val_t{alignment}));
+    advise_huge_pages(data_, bytes);
+    std::memset(static_cast<void*>(data_), 0, bytes);
+  }
+  QOMPOSE_INLINE aligned_buffer(const aligned_buffer& other) : aligned_buffer(other.size_) {
+    if (size_ > 0) std::memcpy(static_cast<void*>(data_), other.data_, size_ * sizeof(T));
+  }
+  QOMPOSE_INLINE aligned_buffer(aligned_buffer&& other) noexcept
+      : data_(std::exchange(other.data_, nullptr)), size_(std::exchange(other.size_, 0)) {}
+  QOMPOSE_INLINE aligned_buffer& operator=(aligned_buffer other) noexcept {
+    std::swap(data_, other.data_);
+    std::swap(size_, other.size_);
+    return *this;
+  }
+  QOMPOSE_INLINE ~aligned_buffer() {
+    if (data_ != nullptr) ::operator delete(data_, std::align_val_t{alignment});
+  }
+
+  [[nodiscard]] QOMPOSE_INLINE T* data() noexcept { return data_; }
+  [[nodiscard]] QOMPOSE_INLINE const T* data() const noexcept { return data_; }
+  [[nodiscard]] QOMPOSE_INLINE std::size_t size() const noexcept { return size_; }
+  QOMPOSE_INLINE T& operator[](std::size_t i) noexcept { return data_[i]; }
+  QOMPOSE_INLINE const T& operator[](std::size_t i) const noexcept { return data_[i]; }
+
+ private:
+  /// Weights that stream from memory lose a tenth of the bandwidth to 4 KiB pages.
+  QOMPOSE_INLINE static void advise_huge_pages(void* data, std::size_t bytes) noexcept {
+#if defined(__linux__) && defined(MADV_HUGEPAGE)
+    constexpr std::size_t huge_page = std::size_t{1} << 21;
+    if (bytes < 2 * huge_page) return;
+    const auto address = reinterpret_cast<std::size_t>(data);
+    const std::size_t first = (address + huge_page - 1) / huge_page * huge_page;
+    const std::size_t last = (address + bytes) / huge_page * huge_page;
+    (void)::madvise(static_cast<char*>(data) + (first - address), last - first, MADV_HUGEPAGE);
+#else
+    (void)data;
+    (void)bytes;
+#endif
+  }
+
+  T* data_ = nullptr;
+  std::size_t size_ = 0;
+};
+
+}  // namespace qompose

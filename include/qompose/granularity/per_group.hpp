@@ -1,0 +1,30 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+/// @file
+/// @brief One scale per run of N elements along a row.
+
+#include <cstddef>
+
+#include "qompose/core/config.hpp"
+#include "qompose/granularity/granularity.hpp"
+
+namespace qompose {
+
+/// One scale per `N` consecutive elements of a row; the last group of a row may be short.
+/// @tparam N  group size, >= 1
+template <std::size_t N>
+struct per_group {
+  static_assert(N > 0,
+                "qompose: per_group: group_size is 0; use per_channel for one scale per row");
+  static constexpr std::size_t group_size = N;
+
+  QOMPOSE_INLINE static constexpr std::size_t group_rows(std::size_t) noexcept { return 1; }
+  QOMPOSE_INLINE static constexpr std::size_t group_cols(std::size_t cols) noexcept {
+    return cols < N ? cols : N;
+  }
+};
+
+static_assert(granularity<per_group<32>>);
+
+}  // namespace qompose

@@ -1,0 +1,14 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+/// @file
+/// @brief The outliers slot's default: no weight is kept apart.
+
+namespace qompose {
+
+/// No weight is kept in a wider format.
+struct no_outliers {
+  struct data {};
+};
+
+}  // namespace qompose

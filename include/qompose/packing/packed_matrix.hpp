@@ -1,0 +1,289 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+/// @file
+/// @brief A quantized matrix in panels, as the kernels read it; lossless both ways.
+
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <type_traits>
+
+#include "qompose/core/aligned_buffer.hpp"
+#include "qompose/core/config.hpp"
+#include "qompose/packing/panels.hpp"
+#include "qompose/tensor/quantized_matrix.hpp"
+
+namespace qompose {
+namespace detail {
+inline namespace QOMPOSE_ISA {
+
+/// Copies all of `block` to rows [first_row, ...) of `whole`, scales and zero points included.
+/// @pre first_row starts a block of scales on every level
+template <tensor_spec Spec>
+void copy_rows(quantized_matrix<Spec>& whole, std::size_t first_row,
+               const quantized_matrix<Spec>& block) {
+  for (std::size_t r = 0; r < block.rows(); ++r) {
+    for (std::size_t c = 0; c < block.cols(); ++c) {
+      whole.set_code(first_row + r, c, block.code(r, c));
+    }
+  }
+  if constexpr (quant_spec<Spec>) {
+    const std::size_t first_scale = first_row / whole.group_rows();
+    copy_rows(whole.scales(), first_scale, block.scales());
+    if constexpr (!std::is_same_v<typename Spec::zero_type, no_zero>) {
+      copy_rows(whole.zeros(), first_scale, block.zeros());
+    }
+  }
+}
+
+/// True where rows [16 i, 16 i + 16) can be quantized without knowing the others.
+template <tensor_spec Spec>
+constexpr bool is_row_local() noexcept {
+  if constexpr (number_format<Spec>) {
+    return true;
+  } else {
+    constexpr std::size_t many = std::size_t{1} << 30;
+    constexpr std::size_t rows_a_scale = Spec::granularity_type::group_rows(many);
+    if constexpr (rows_a_scale != 1) {
+      return false;
+    } else if constexpr (std::is_same_v<typename Spec::zero_type, no_zero>) {
+      return is_row_local<typename Spec::scale_type::format>();
+    } else {
+      return is_row_local<typename Spec::scale_type::format>() &&
+             is_row_local<typename Spec::zero_type::format>();
+    }
+  }
+}
+
+}  // namespace QOMPOSE_ISA
+
+/// Bytes of a packed matrix, for the kernels.
+struct panel_pointers {
+  const std::uint8_t* codes = nullptr;
+  const std::uint8_t* scales = nullptr;
+  const std::uint8_t* offsets = nullptr;
+};
+
+}  // namespace detail
+
+/// A [rows, cols] matrix stored as `Spec` in panels of 16 rows.
+template <tensor_spec Spec>
+class packed_matrix {
+ public:
+  using layout = panel_layout<Spec>;
+  using element = typename layout::element;
+  using scale_format = typename layout::scale_format;
+  using offset_format = typename layout::offset_format;
+  using quantized_type = quantized_matrix<Spec>;
+
+  QOMPOSE_INLINE packed_matrix() noexcept = default;
+  /// Room for a matrix; `store` fills it.
+  QOMPOSE_INLINE packed_matrix(std::size_t rows, std::size_t cols)
+      : geometry_(geometry_of<Spec>(rows, cols)),
+        codes_(geometry_.panels * geometry_.padded_cols * layout::column_bytes),
+        scales_(layout::is_scaled ? scale_count() * sizeof(scale_code) : 0),
+        offsets_(layout::has_offset ? scale_count() * sizeof(offset_code) : 0),
+        tight_(rows, cols) {
+    if constexpr (layout::width == code_width::nibble && layout::field_offset != 0) {
+      // Padding must stand for zero: field 8 in both nibbles.
+      std::memset(codes_.data(), 0x88, codes_.size());
+    } else if constexpr (layout::width == code_width::byte && layout::field_offset != 0) {
+      std::memset(codes_.data(), 0x80, codes_.size());
+    }
+  }
+
+  [[nodiscard]] QOMPOSE_INLINE const panel_geometry& geometry() const noexcept {
+    return geometry_;
+  }
+  [[nodiscard]] QOMPOSE_INLINE std::size_t storage_bytes() const noexcept {
+    return codes_.size() + scales_.size() + offsets_.size() + tight_.storage_bytes();
+  }
+  [[nodiscard]] QOMPOSE_INLINE detail::panel_pointers pointers() const noexcept {
+    return {codes_.data(), scales_.data(), offsets_.data()};
+  }
+
+  /// Stores the rows of `block` at [first_row, ...).
+  /// @pre first_row is a multiple of 16, and 0 unless the spec's scales stay within rows
+  QOMPOSE_INLINE void store(std::size_t first_row, const quantized_type& block) noexcept {
+    for (std::size_t r = 0; r < block.rows(); ++r) {
+      for (std::size_t c = 0; c < block.cols(); ++c) set(first_row + r, c, block.code(r, c));
+      if constexpr (layout::is_scaled) {
+        for (std::size_t g = 0; g < geometry_.groups; ++g) {
+          const std::size_t c = g * geometry_.group_cols;
+          put(scales_, scale_at(first_row + r, g), scale_format::encode(block.scale(r, c)));
+          if constexpr (layout::has_offset) {
+            put(offsets_, scale_at(first_row + r, g), offset_format::encode(block.offset(r, c)));
+          }
+        }
+      }
+    }
+    tight_.store(first_row, block);
+  }
+
+  /// The code of element (r, c), unchecked.
+  [[nodiscard]] QOMPOSE_INLINE typename element::storage_type code(std::size_t r,
+                                                                  std::size_t c) const noexcept {
+    using code_type = typename element::storage_type;
+    const std::uint8_t* panel = codes_.data() + panel_at(r);
+    const std::size_t k = geometry_.padded(c);
+    const std::size_t lane = r % panel_rows;
+    if constexpr (layout::width == code_width::nibble) {
+      const int byte = panel[k / 8 * 64 + 4 * lane + k % 4];
+      return static_cast<code_type>(((k % 8 < 4) ? byte & 15 : byte >> 4) + layout::field_offset);
+    } else if constexpr (layout::width == code_width::byte) {
+      const std::uint8_t byte = panel[k / 4 * 64 + 4 * lane + k % 4];
+      if constexpr (layout::field_offset != 0) {
+        return static_cast<code_type>(byte ^ 0x80);
+      } else {
+        return static_cast<code_type>(byte);
+      }
+    } else {
+      code_type code;
+      std::memcpy(&code, panel + (k * panel_rows + lane) * sizeof(code), sizeof(code));
+      return code;
+    }
+  }
+
+  /// The value that element (r, c) stands for, unchecked.
+  [[nodiscard]] QOMPOSE_INLINE float value(std::size_t r, std::size_t c) const noexcept {
+    const float decoded = element::decode(code(r, c));
+    if constexpr (!layout::is_scaled) {
+      return decoded;
+    } else {
+      const std::size_t at = scale_at(r, c / geometry_.group_cols);
+      const float scaled = scale_format::decode(get<scale_code>(scales_, at)) * decoded;
+      if constexpr (!layout::has_offset) {
+        return scaled;
+      } else {
+        return scaled + offset_format::decode(get<offset_code>(offsets_, at));
+      }
+    }
+  }
+
+  /// The same matrix with tight codes: what `quantize` made, bit for bit.
+  [[nodiscard]] QOMPOSE_INLINE quantized_type quantized() const {
+    quantized_type q(geometry_.rows, geometry_.cols);
+    for (std::size_t r = 0; r < geometry_.rows; ++r) {
+      for (std::size_t c = 0; c < geometry_.cols; ++c) q.set_code(r, c, code(r, c));
+    }
+    if constexpr (layout::is_scaled) {
+      const scale_grid grid = q.grid();
+      for (std::size_t sr = 0; sr < grid.rows; ++sr) {
+        for (std::size_t g = 0; g < grid.cols; ++g) {
+          const std::size_t at = scale_at(sr * q.group_rows(), g);
+          if constexpr (!layout::keeps_tight_scales) {
+            q.scales().set_code(sr, g, get<scale_code>(scales_, at));
+          }
+          if constexpr (layout::has_offset && !layout::keeps_tight_zeros) {
+            q.zeros().set_code(sr, g, get<offset_code>(offsets_, at));
+          }
+        }
+      }
+      tight_.restore(q);
+    }
+    return q;
+  }
+
+ private:
+  using scale_code = typename scale_format::storage_type;
+  using offset_code = typename offset_format::storage_type;
+
+  /// Scales and zero points that a panel holds only in decoded form, kept as they were stored.
+  struct tight_parts {
+    template <bool Kept, class Matrix>
+    using kept = std::conditional_t<Kept, Matrix, detail::nothing>;
+    static constexpr bool scales_kept = layout::keeps_tight_scales;
+    static constexpr bool zeros_kept = layout::keeps_tight_zeros;
+
+    template <class Q, bool Scaled = quant_spec<typename Q::spec>>
+    struct types {
+      using scales = detail::nothing;
+      using zeros = detail::nothing;
+    };
+    template <class Q>
+    struct types<Q, true> {
+      using scales = kept<scales_kept, typename Q::scales_type>;
+      using zeros = kept<zeros_kept, typename Q::zeros_type>;
+    };
+    [[no_unique_address]] typename types<quantized_type>::scales scales;
+    [[no_unique_address]] typename types<quantized_type>::zeros zeros;
+
+    QOMPOSE_INLINE tight_parts() noexcept = default;
+    QOMPOSE_INLINE tight_parts(std::size_t rows, std::size_t cols) {
+      if constexpr (scales_kept || zeros_kept) {
+        const scale_grid grid = scales_of<typename Spec::granularity_type>(rows, cols);
+        if constexpr (scales_kept) scales = {grid.rows, grid.cols};
+        if constexpr (zeros_kept) zeros = {grid.rows, grid.cols};
+      }
+      (void)rows;
+      (void)cols;
+    }
+    QOMPOSE_INLINE void store(std::size_t first_row, const quantized_type& block) {
+      if constexpr (scales_kept) {
+        detail::copy_rows(scales, first_row / block.group_rows(), block.scales());
+      }
+      if constexpr (zeros_kept) {
+        detail::copy_rows(zeros, first_row / block.group_rows(), block.zeros());
+      }
+      (void)first_row;
+      (void)block;
+    }
+    QOMPOSE_INLINE void restore(quantized_type& q) const {
+      if constexpr (scales_kept) q.scales() = scales;
+      if constexpr (zeros_kept) q.zeros() = zeros;
+      (void)q;
+    }
+    [[nodiscard]] QOMPOSE_INLINE std::size_t storage_bytes() const noexcept {
+      return scales.storage_bytes() + zeros.storage_bytes();
+    }
+  };
+
+  [[nodiscard]] QOMPOSE_INLINE std::size_t scale_count() const noexcept {
+    return geometry_.panels * geometry_.groups * panel_rows;
+  }
+  [[nodiscard]] QOMPOSE_INLINE std::size_t panel_at(std::size_t r) const noexcept {
+    return r / panel_rows * geometry_.padded_cols * layout::column_bytes;
+  }
+  [[nodiscard]] QOMPOSE_INLINE std::size_t scale_at(std::size_t r, std::size_t g) const noexcept {
+    return (r / panel_rows * geometry_.groups + g) * panel_rows + r % panel_rows;
+  }
+  template <class Code>
+  QOMPOSE_INLINE static void put(aligned_buffer<std::uint8_t>& bytes, std::size_t at,
+                                 Code code) noexcept {
+    std::memcpy(bytes.data() + at * sizeof(Code), &code, sizeof(Code));
+  }
+  template <class Code>
+  QOMPOSE_INLINE static Code get(const aligned_buffer<std::uint8_t>& bytes,
+                                 std::size_t at) noexcept {
+    Code code;
+    std::memcpy(&code, bytes.data() + at * sizeof(Code), sizeof(Code));
+    return code;
+  }
+  QOMPOSE_INLINE void set(std::size_t r, std::size_t c,
+                          typename element::storage_type code) noexcept {
+    std::uint8_t* panel = codes_.data() + panel_at(r);
+    const std::size_t k = geometry_.padded(c);
+    const std::size_t lane = r % panel_rows;
+    if constexpr (layout::width == code_width::nibble) {
+      std::uint8_t& byte = panel[k / 8 * 64 + 4 * lane + k % 4];
+      const int field = static_cast<int>(code) - layout::field_offset;
+      byte = static_cast<std::uint8_t>(k % 8 < 4 ? (byte & 0xf0) | field
+                                                 : (byte & 0x0f) | (field << 4));
+    } else if constexpr (layout::width == code_width::byte) {
+      const auto byte = static_cast<std::uint8_t>(code);
+      panel[k / 4 * 64 + 4 * lane + k % 4] =
+          layout::field_offset != 0 ? static_cast<std::uint8_t>(byte ^ 0x80) : byte;
+    } else {
+      std::memcpy(panel + (k * panel_rows + lane) * sizeof(code), &code, sizeof(code));
+    }
+  }
+
+  panel_geometry geometry_;
+  aligned_buffer<std::uint8_t> codes_;
+  aligned_buffer<std::uint8_t> scales_;
+  aligned_buffer<std::uint8_t> offsets_;
+  [[no_unique_address]] tight_parts tight_;
+};
+
+}  // namespace qompose

@@ -1,0 +1,127 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+/// @file
+/// @brief How a tensor is stored: element format, granularity, scale, zero point.
+
+#include <concepts>
+#include <type_traits>
+
+#include "qompose/formats/fp32.hpp"
+#include "qompose/formats/number_format.hpp"
+#include "qompose/granularity/granularity.hpp"
+
+namespace qompose {
+
+namespace detail {
+struct quant_base {};
+struct scale_base {};
+struct zero_base {};
+}  // namespace detail
+
+/// A `quant<...>`.
+template <class T>
+concept quant_spec = std::is_base_of_v<detail::quant_base, T>;
+
+/// What says how a tensor is stored: a `quant<...>`, or a bare format for "as is".
+template <class T>
+concept tensor_spec = number_format<T> || quant_spec<T>;
+
+/// The scale slot: scales are numbers of `Format`, a float format or another `quant<...>`.
+template <class Format>
+struct scale : detail::scale_base {
+  static_assert(tensor_spec<Format>,
+                "qompose: scale: the argument is neither a number format nor a quant<...>; write "
+                "scale<fp16>, or scale<quant<uint8, per_channel>> for scales that are quantized");
+  using format = Format;
+};
+
+/// The zero slot's default: code 0 stands for the value 0.
+struct no_zero : detail::zero_base {
+  using format = void;
+};
+
+/// Zero points: value = scale * (code - zero_point), the zero points stored as `Format`.
+template <class Format>
+struct zero : detail::zero_base {
+  static_assert(tensor_spec<Format>,
+                "qompose: zero: the argument is neither a number format nor a quant<...>; write "
+                "zero<uint4>");
+  using format = Format;
+};
+
+/// Minima: value = scale * code + minimum, the minima stored as `Format`.
+template <class Format>
+struct minimum : detail::zero_base {
+  static_assert(tensor_spec<Format>,
+                "qompose: minimum: the argument is neither a number format nor a quant<...>; write "
+                "minimum<fp16>");
+  using format = Format;
+};
+
+/// @cond
+template <class Z>
+inline constexpr bool is_zero_point = false;
+template <class Format>
+inline constexpr bool is_zero_point<zero<Format>> = true;
+template <class Z>
+inline constexpr bool is_minimum = false;
+template <class Format>
+inline constexpr bool is_minimum<minimum<Format>> = true;
+/// @endcond
+
+/// How a tensor is stored: codes of `Element`, one scale (and zero point) for each block of the
+/// granularity.
+///
+/// Scales are numbers too, so a scale may itself be a `quant<...>`; an inner granularity counts
+/// scales along the row. The type says nothing of how a scale is found: that is a rule handed to
+/// `quantize` or a solver handed to `compress`.
+///
+/// @tparam Element      a number format, such as `int4`
+/// @tparam Granularity  which elements share a scale, such as `per_group<32>`
+/// @tparam Scale        `scale<Format>`
+/// @tparam Zero         `no_zero`, `zero<Format>` or `minimum<Format>`
+template <class Element, class Granularity, class Scale = scale<fp32>, class Zero = no_zero>
+struct quant : detail::quant_base {
+  static_assert(number_format<Element>,
+                "qompose: quant: the first argument is not a number format; write a format such as "
+                "int4 there");
+  static_assert(granularity<Granularity>,
+                "qompose: quant: the second argument is not a granularity; write per_tensor, "
+                "per_channel, per_token or per_group<N> there");
+  static_assert(std::is_base_of_v<detail::scale_base, Scale>,
+                "qompose: quant: the third argument is not a scale; write scale<fp16> for a bare "
+                "fp16");
+  static_assert(std::is_base_of_v<detail::zero_base, Zero>,
+                "qompose: quant: the fourth argument is not a zero point; write no_zero, "
+                "zero<uint4> or minimum<fp16>");
+  static_assert(std::same_as<Zero, no_zero> || is_unsigned_format<Element>,
+                "qompose: quant: a zero point or minimum needs unsigned codes; use uint4 instead "
+                "of int4, or drop the zero slot");
+  using element = Element;
+  using granularity_type = Granularity;
+  using scale_type = Scale;
+  using zero_type = Zero;
+};
+
+namespace detail {
+
+/// The parts of any tensor_spec; a bare format is its own element and has nothing else.
+template <tensor_spec Spec>
+struct spec_parts {
+  using element = Spec;
+  using scale_format = void;
+  using zero_type = no_zero;
+  static constexpr bool scaled = false;
+};
+
+template <quant_spec Spec>
+struct spec_parts<Spec> {
+  using element = typename Spec::element;
+  using scale_format = typename Spec::scale_type::format;
+  using zero_type = typename Spec::zero_type;
+  static constexpr bool scaled = true;
+};
+
+}  // namespace detail
+}  // namespace qompose
