@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: Apache-2.0
+// No #pragma once: compiled once per target.
+
+/// @file
+/// @brief Every kernel of the target at hand, and the door through which dispatch reaches them.
+
+#if defined(QOMPOSE_KERNELS_KERNELS_INL_HPP_) == defined(HWY_TARGET_TOGGLE)
+#ifdef QOMPOSE_KERNELS_KERNELS_INL_HPP_
+#undef QOMPOSE_KERNELS_KERNELS_INL_HPP_
+#else
+#define QOMPOSE_KERNELS_KERNELS_INL_HPP_
+#endif
+
+#include "qompose/kernels/attention-inl.hpp"
+#include "qompose/kernels/elementwise-inl.hpp"
+#include "qompose/kernels/float_matmul-inl.hpp"
+#include "qompose/kernels/integer_matmul-inl.hpp"
+#include "qompose/kernels/prepare-inl.hpp"
+
+QOMPOSE_BEFORE_NAMESPACE();
+namespace qompose {
+inline namespace QOMPOSE_ISA {
+namespace HWY_NAMESPACE {
+
+/// What dispatch may reach, by name.
+struct Kernels {
+  template <class Layout>
+  using integer_matmul = IntegerMatmul<Layout>;
+  template <class Layout>
+  using float_matmul = FloatMatmul<Layout>;
+  template <class Matmul, class Transform, class Activation>
+  using prepare = Prepare<Matmul, Transform, Activation>;
+  using elementwise = Elementwise;
+  template <class Keys, class Values>
+  using attention = Attention<Keys, Values>;
+};
+
+}  // namespace HWY_NAMESPACE
+}  // namespace QOMPOSE_ISA
+
+namespace detail {
+inline namespace QOMPOSE_ISA {
+
+template <std::int64_t kTarget>
+struct Target;
+template <>
+struct Target<HWY_TARGET> : qompose::HWY_NAMESPACE::Kernels {
+  static const char* name() { return hwy::TargetName(HWY_TARGET); }
+};
+
+}  // namespace QOMPOSE_ISA
+}  // namespace detail
+}  // namespace qompose
+QOMPOSE_AFTER_NAMESPACE();
+
+#endif  // toggle

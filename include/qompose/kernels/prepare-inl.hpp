@@ -1,0 +1,260 @@
+// SPDX-License-Identifier: Apache-2.0
+// No #pragma once: compiled once per target.
+
+/// @file
+/// @brief Activations, transformed and quantized, in the order in which the products read them.
+
+#if defined(QOMPOSE_KERNELS_PREPARE_INL_HPP_) == defined(HWY_TARGET_TOGGLE)
+#ifdef QOMPOSE_KERNELS_PREPARE_INL_HPP_
+#undef QOMPOSE_KERNELS_PREPARE_INL_HPP_
+#else
+#define QOMPOSE_KERNELS_PREPARE_INL_HPP_
+#endif
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <limits>
+
+#include "qompose/kernels/arguments.hpp"
+#include "qompose/kernels/simd-inl.hpp"
+#include "qompose/tensor/fake_quantize.hpp"
+#include "qompose/transforms/block_hadamard.hpp"
+#include "qompose/transforms/no_transform.hpp"
+
+QOMPOSE_BEFORE_NAMESPACE();
+namespace qompose {
+inline namespace QOMPOSE_ISA {
+namespace HWY_NAMESPACE {
+
+/// A transform on rows; the scalar reference serves where no vector version is written.
+template <class Transform>
+struct ApplyTransform {
+  static HWY_INLINE void Run(const typename Transform::data& data, float* row, std::size_t n) {
+    Transform::forward(data, row, n);
+  }
+};
+
+template <std::size_t kBlock>
+struct ApplyTransform<block_hadamard<kBlock>> {
+  using Transform = block_hadamard<kBlock>;
+
+  static HWY_INLINE void Run(const typename Transform::data& data, float* row, std::size_t n) {
+    while (n > 0) {
+      const std::size_t length = Transform::block_at(n);
+      if (length < N || N == 1) {
+        Transform::forward(data, row, length);
+      } else {
+        Block(row, length);
+      }
+      row += length;
+      n -= length;
+    }
+  }
+
+ private:
+  /// (a, b) -> (a + b, a - b) between lanes `stride` apart, within one vector.
+  template <std::size_t stride>
+  static HWY_INLINE VF WithinVector(VF v) {
+    alignas(64) std::int32_t partner[N];
+    for (std::size_t i = 0; i < N; ++i) partner[i] = static_cast<std::int32_t>(i ^ stride);
+    alignas(64) std::uint32_t sign[N];
+    for (std::size_t i = 0; i < N; ++i) sign[i] = (i & stride) != 0 ? 0x8000'0000u : 0u;
+    const VF other = hn::TableLookupLanes(v, hn::SetTableIndices(DF(), partner));
+    // The upper lane becomes other - v: exactly a - b, as v only changes its sign.
+    const hn::Rebind<std::uint32_t, DF> du;
+    const VF signed_v = hn::BitCast(DF(), hn::Xor(hn::BitCast(du, v), hn::Load(du, sign)));
+    return hn::Add(other, signed_v);
+  }
+
+  static HWY_INLINE void Block(float* row, std::size_t length) {
+    for (std::size_t i = 0; i < length; i += N) {
+      VF v = hn::LoadU(DF(), row + i);
+      if constexpr (N > 1) v = WithinVector<1>(v);
+      if constexpr (N > 2) v = WithinVector<2>(v);
+      if constexpr (N > 4) v = WithinVector<4>(v);
+      if constexpr (N > 8) v = WithinVector<8>(v);
+      hn::StoreU(v, DF(), row + i);
+    }
+    for (std::size_t stride = N; stride < length; stride *= 2) {
+      for (std::size_t start = 0; start < length; start += 2 * stride) {
+        for (std::size_t i = start; i < start + stride; i += N) {
+          const VF a = hn::LoadU(DF(), row + i);
+          const VF b = hn::LoadU(DF(), row + i + stride);
+          hn::StoreU(hn::Add(a, b), DF(), row + i);
+          hn::StoreU(hn::Sub(a, b), DF(), row + i + stride);
+        }
+      }
+    }
+    const VF factor = hn::Set(DF(), Transform::normalization(length));
+    for (std::size_t i = 0; i < length; i += N) {
+      hn::StoreU(hn::Mul(hn::LoadU(DF(), row + i), factor), DF(), row + i);
+    }
+  }
+};
+
+/// Codes of one row: int8, one scale, nearest even after a true division.
+struct QuantizeRow {
+  /// @param x      n floats
+  /// @param codes  n codes in -127 .. 127
+  /// @return the scale; 1 for a row of zeros; NaN (and codes of 0) where x holds NaN or infinity,
+  ///         so that the fault shows in every result of the row
+  static HWY_INLINE float Run(const float* x, std::size_t n, std::int8_t* codes) {
+    VF peak = hn::Zero(DF());
+    VF poison = hn::Zero(DF());
+    std::size_t i = 0;
+    for (; i + N <= n; i += N) {
+      const VF v = hn::LoadU(DF(), x + i);
+      peak = hn::Max(peak, hn::Abs(v));
+      poison = hn::Add(poison, hn::Mul(v, hn::Zero(DF())));
+    }
+    if (i < n) {
+      const VF v = LoadFirst(x + i, n - i);
+      peak = hn::Max(peak, hn::Abs(v));
+      poison = hn::Add(poison, hn::Mul(v, hn::Zero(DF())));
+    }
+    if (!(hn::GetLane(hn::SumOfLanes(DF(), poison)) == 0.0f)) {
+      std::memset(codes, 0, n);
+      return std::numeric_limits<float>::quiet_NaN();
+    }
+    const float absmax = hn::GetLane(hn::MaxOfLanes(DF(), peak));
+    const float scale = absmax / 127.0f;
+    if (!(scale > 0.0f)) {
+      std::memset(codes, 0, n);
+      return 1.0f;
+    }
+    const VF divisor = hn::Set(DF(), scale);
+    const hn::Rebind<std::int8_t, DF> narrow;
+    const auto encode = [&](VF v) QOMPOSE_FLATTEN {
+      // Only a scale among the subnormals can push a quotient past 127.
+      const VI code = hn::NearestInt(hn::Div(v, divisor));
+      return hn::DemoteTo(narrow, hn::Max(hn::Set(DI(), -127), hn::Min(code, hn::Set(DI(), 127))));
+    };
+    for (i = 0; i + N <= n; i += N) {
+      hn::StoreU(encode(hn::LoadU(DF(), x + i)), narrow, codes + i);
+    }
+    if (i < n) {
+      std::int8_t tail[N];
+      hn::StoreU(encode(LoadFirst(x + i, n - i)), narrow, tail);
+      std::memcpy(codes + i, tail, n - i);
+    }
+    return scale;
+  }
+
+  /// Sum of n codes.
+  static HWY_INLINE std::int32_t Sum(const std::int8_t* codes, std::size_t n) {
+    std::int32_t sum = 0;
+    for (std::size_t i = 0; i < n; ++i) sum += codes[i];
+    return sum;
+  }
+};
+
+/// Makes tiles of float activations for @ref FloatMatmul, rounded to `Activation`, or of int8 codes
+/// for @ref IntegerMatmul.
+template <class Matmul, class Transform, class Activation>
+struct Prepare {
+  static constexpr std::size_t TileTokens(std::size_t n_tokens) {
+    return Matmul::TileTokens(n_tokens);
+  }
+
+  static constexpr bool kInteger = Matmul::kInteger;
+  static constexpr bool kRounds = !kInteger && !std::is_same_v<Activation, fp32>;
+
+  /// Tile `tile`, tokens [tile * tile_tokens, ...); `codes` is scratch, one row.
+  static void Run(const detail::prepare_arguments& a, const typename Transform::data& data,
+                  std::size_t tile, float* scratch, std::int8_t* codes) {
+    if constexpr (kInteger) {
+      Codes(a, data, tile, scratch, codes);
+    } else {
+      (void)codes;
+      Floats(a, data, tile, scratch);
+    }
+  }
+
+ private:
+  /// Row t, transformed and rounded; a copy in scratch where that changes it.
+  static HWY_INLINE const float* Row(const detail::prepare_arguments& a,
+                                     const typename Transform::data& data, std::size_t t,
+                                     float* scratch) {
+    const float* x = a.x + t * a.x_stride;
+    if constexpr (Transform::is_identity && !kRounds) {
+      return x;
+    } else {
+      std::memcpy(scratch, x, a.geometry.cols * sizeof(float));
+      ApplyTransform<Transform>::Run(data, scratch, a.geometry.cols);
+      if constexpr (kRounds) detail::fake_quantize_row<Activation>(scratch, a.geometry.cols);
+      return scratch;
+    }
+  }
+
+  /// The tile as floats.
+  static void Floats(const detail::prepare_arguments& a, const typename Transform::data& data,
+                     std::size_t tile, float* scratch) {
+    const panel_geometry& geometry = a.geometry;
+    const std::size_t width = TileTokens(a.n_tokens);
+    float* out = reinterpret_cast<float*>(a.tiles.values) + tile * width * geometry.padded_cols;
+    const bool padded = geometry.padded_cols != geometry.cols;
+    if (padded || (tile + 1) * width > a.n_tokens) {
+      std::memset(out, 0, width * geometry.padded_cols * sizeof(float));
+    }
+    for (std::size_t m = 0; m < width && tile * width + m < a.n_tokens; ++m) {
+      const float* row = Row(a, data, tile * width + m, scratch);
+      for (std::size_t g = 0; g < geometry.groups; ++g) {
+        const std::size_t first = g * geometry.group_cols;
+        const std::size_t count = std::min(geometry.group_cols, geometry.cols - first);
+        float* at = out + g * geometry.group_stride * width + m;
+        for (std::size_t c = 0; c < count; ++c) at[c * width] = row[first + c];
+      }
+    }
+  }
+
+  /// The tile as codes, with scales, corrections and, for offsets, sums.
+  static void Codes(const detail::prepare_arguments& a, const typename Transform::data& data,
+                    std::size_t tile, float* scratch, std::int8_t* codes) {
+    const panel_geometry& geometry = a.geometry;
+    const std::size_t width = TileTokens(a.n_tokens);
+    auto* out = reinterpret_cast<std::int8_t*>(a.tiles.values) +
+                tile * width * geometry.padded_cols;
+    std::int32_t* corrections = a.tiles.corrections + tile * geometry.groups * width;
+    for (std::size_t m = 0; m < width; ++m) {
+      const std::size_t t = tile * width + m;
+      if (t < a.n_tokens) {
+        a.tiles.scales[t] = QuantizeRow::Run(Row(a, data, t, scratch), geometry.cols, codes);
+      } else {
+        std::memset(codes, 0, geometry.cols);
+        a.tiles.scales[t] = 0.0f;
+      }
+      for (std::size_t g = 0; g < geometry.groups; ++g) {
+        const std::size_t first = g * geometry.group_cols;
+        const std::size_t count = std::min(geometry.group_cols, geometry.cols - first);
+        Interleave(codes + first, count, round_up(count, panel_step),
+                   out + g * geometry.group_stride * width + 4 * m, width);
+        const std::int32_t sum = QuantizeRow::Sum(codes + first, count);
+        corrections[g * width + m] = Matmul::kCorrection * sum;
+        if constexpr (Matmul::kHasOffset) {
+          a.tiles.sums[(tile * geometry.groups + g) * width + m] = static_cast<float>(sum);
+        }
+      }
+    }
+  }
+
+  /// Four codes at a time to every width-th word, then zeros up to `padded`.
+  static HWY_INLINE void Interleave(const std::int8_t* codes, std::size_t count,
+                                    std::size_t padded, std::int8_t* out, std::size_t width) {
+    std::size_t c = 0;
+    for (; c + 4 <= count; c += 4) std::memcpy(out + c * width, codes + c, 4);
+    for (; c < padded; c += 4) {
+      std::int8_t word[4] = {};
+      if (c < count) std::memcpy(word, codes + c, count - c);
+      std::memcpy(out + c * width, word, 4);
+    }
+  }
+};
+
+}  // namespace HWY_NAMESPACE
+}  // namespace QOMPOSE_ISA
+}  // namespace qompose
+QOMPOSE_AFTER_NAMESPACE();
+
+#endif  // toggle

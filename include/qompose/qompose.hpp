@@ -1,0 +1,20 @@
+// SPDX-License-Identifier: Apache-2.0
+// No #pragma once: a translation unit with a foreach_target loop of its own includes this once per
+// target.
+
+/// @file
+/// @brief Types, kernels and layers. Needs Highway, never xtensor.
+
+#include "qompose/types.hpp"
+
+#include "qompose/kernels/kernels.hpp"
+
+#if HWY_ONCE
+#include "qompose/nn/attention.hpp"
+#include "qompose/nn/compress.hpp"
+#include "qompose/nn/elementwise.hpp"
+#include "qompose/nn/kv_cache.hpp"
+#include "qompose/nn/linear.hpp"
+#include "qompose/nn/rope.hpp"
+#include "qompose/tensor/quantize.hpp"
+#endif
