@@ -1,0 +1,154 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+/// @file
+/// @brief A model on disk to a decoder in memory, without calibration data.
+
+#include <algorithm>
+#include <cstddef>
+#include <cstring>
+#include <functional>
+#include <initializer_list>
+#include <span>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "qompose/core/aligned_buffer.hpp"
+#include "qompose/core/error.hpp"
+#include "qompose/core/executor.hpp"
+#include "qompose/decoder/decoder.hpp"
+#include "qompose/decoder/model_weights.hpp"
+#include "qompose/nn/compress.hpp"
+#include "qompose/recipe/fit.hpp"
+
+namespace qompose {
+
+/// What `compress_model` takes besides the recipe.
+template <class Rule = absmax>
+struct compress_options {
+  Rule rule = {};  ///< finds the scales
+  /// Called after every block and after the embedding, with how many are done, of how many.
+  std::function<void(std::size_t done, std::size_t total)> progress = {};
+};
+
+namespace detail {
+inline namespace QOMPOSE_ISA {
+
+inline aligned_buffer<float> copy_vector(const std::vector<float>& values) {
+  aligned_buffer<float> copy(values.size());
+  if (!values.empty()) std::memcpy(copy.data(), values.data(), values.size() * sizeof(float));
+  return copy;
+}
+
+/// Matrices on top of each other, compressed as one; their biases too, zeros where one is missing.
+template <class Recipe, class Rule, executor Executor>
+linear<Recipe> compress_stacked(std::initializer_list<const weight_source*> sources,
+                                std::initializer_list<const std::vector<float>*> biases,
+                                const Rule& rule, const Executor& run) {
+  const std::size_t cols = (*sources.begin())->cols;
+  std::size_t rows = 0;
+  for (const weight_source* source : sources) rows += source->rows;
+
+  std::vector<float> bias;
+  if (std::any_of(biases.begin(), biases.end(), [](const auto* b) { return !b->empty(); })) {
+    auto source = sources.begin();
+    for (const std::vector<float>* part : biases) {
+      const std::size_t end = bias.size() + (*source++)->rows;
+      bias.insert(bias.end(), part->begin(), part->end());
+      bias.resize(end, 0.0f);
+    }
+  }
+  const auto read_rows = [&](std::size_t first, std::size_t count, float* out) {
+    for (const weight_source* source : sources) {
+      if (first < source->rows && count > 0) {
+        const std::size_t part = std::min(count, source->rows - first);
+        source->read_rows(first, part, out);
+        out += part * cols;
+        count -= part;
+        first = 0;
+      } else if (first >= source->rows) {
+        first -= source->rows;
+      }
+    }
+  };
+  try {
+    return compress_rows<Recipe>(rows, cols, read_rows, bias, rule, run);
+  } catch (const value_error& wrong) {
+    throw value_error((*sources.begin())->name + ": " + wrong.what());
+  }
+}
+
+template <class ModelRecipe, class Rule, executor Executor>
+decoder_block<ModelRecipe> compress_block(const layer_weights& w, const Rule& rule,
+                                          const Executor& run) {
+  decoder_block<ModelRecipe> block{
+      copy_vector(w.attention_norm),
+      copy_vector(w.q_norm),
+      copy_vector(w.k_norm),
+      copy_vector(w.ffn_norm),
+      compress_stacked<typename ModelRecipe::qkv>({&w.q_proj, &w.k_proj, &w.v_proj},
+                                                  {&w.q_bias, &w.k_bias, &w.v_bias}, rule, run),
+      compress_stacked<typename ModelRecipe::attention_out>({&w.o_proj}, {&w.o_bias}, rule, run),
+      compress_stacked<typename ModelRecipe::ffn_in>({&w.gate_proj, &w.up_proj},
+                                                     {&w.gate_bias, &w.up_bias}, rule, run),
+      compress_stacked<typename ModelRecipe::ffn_out>({&w.down_proj}, {&w.down_bias}, rule, run)};
+  for (const weight_source* source : {&w.q_proj, &w.k_proj, &w.v_proj, &w.o_proj, &w.gate_proj,
+                                      &w.up_proj, &w.down_proj}) {
+    source->release();
+  }
+  return block;
+}
+
+}  // namespace QOMPOSE_ISA
+}  // namespace detail
+
+inline namespace QOMPOSE_ISA {
+
+/// Compresses a model as a recipe says, needing no data.
+///
+/// Weights are read from the mapped file some rows at a time, packed, and their pages dropped, so
+/// the peak of memory is the packed model and a few rows.
+///
+/// @tparam ModelRecipe  derived from `model_recipe`
+/// @param weights  a model from `load_model`
+/// @param options  fitting rule and progress callback
+/// @param run      who runs the rows; the result does not depend on it
+/// @throws qompose::value_error at a NaN or an infinity, naming the matrix and the position
+/// @throws qompose::argument_error if heads are longer than the kernels take
+template <class ModelRecipe, class Rule = absmax, executor Executor = serial>
+[[nodiscard]] decoder<ModelRecipe> compress_model(const model_weights& weights,
+                                                  const compress_options<Rule>& options = {},
+                                                  const Executor& run = {}) {
+  const decoder_config& config = weights.config;
+  if (config.head_dim > max_head_dim) {
+    throw argument_error("compress_model: head_dim " + std::to_string(config.head_dim) +
+                         ", expected at most " + std::to_string(max_head_dim));
+  }
+  const std::size_t total = config.n_layers + 1;
+  const auto report = [&](std::size_t done) {
+    if (options.progress) options.progress(done, total);
+  };
+  decoder_weights<ModelRecipe> packed;
+  packed.config = config;
+  packed.parameters = weights.parameters();
+  packed.blocks.reserve(config.n_layers);
+  for (std::size_t i = 0; i < config.n_layers; ++i) {
+    packed.blocks.push_back(
+        detail::compress_block<ModelRecipe>(weights.layers[i], options.rule, run));
+    report(i + 1);
+  }
+  using head = typename ModelRecipe::head;
+  packed.final_norm = detail::copy_vector(weights.final_norm);
+  packed.head = detail::compress_stacked<head>({&weights.head}, {}, options.rule, run);
+  weights.head.release();
+  if (!config.tied_embedding) {
+    packed.embedding = detail::compress_stacked<head>({&weights.embedding}, {}, options.rule, run);
+    weights.embedding.release();
+  }
+  report(total);
+  return decoder<ModelRecipe>(std::move(packed));
+}
+
+}  // namespace QOMPOSE_ISA
+}  // namespace qompose

@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+/// @file
+/// @brief What one sequence needs while it is decoded: caches and activations.
+
+#include <cstddef>
+#include <vector>
+
+#include "qompose/core/aligned_buffer.hpp"
+#include "qompose/core/matrix_view.hpp"
+#include "qompose/core/workspace.hpp"
+#include "qompose/decoder/config.hpp"
+#include "qompose/nn/rope.hpp"
+
+namespace qompose {
+
+/// The state of one sequence: a cache per layer, rotary tables, and room for the activations of
+/// one batch of tokens. Made by `decoder::start`; used by one thread at a time.
+template <class Cache>
+class session {
+ public:
+  /// @param config     the model's sizes
+  /// @param context    tokens the caches hold
+  /// @param max_batch  tokens that pass the model together
+  QOMPOSE_INLINE session(const decoder_config& config, std::size_t context, std::size_t max_batch)
+      : rope(config.head_dim, context, config.rope_theta, config.scaling),
+        x(max_batch * config.dim),
+        normed(max_batch * config.dim),
+        qkv(max_batch * (config.n_heads + 2 * config.n_kv_heads) * config.head_dim),
+        attended(max_batch * config.n_heads * config.head_dim),
+        gate_up(max_batch * 2 * config.hidden_dim),
+        hidden(max_batch * config.hidden_dim),
+        context_(context),
+        max_batch_(max_batch) {
+    caches.reserve(config.n_layers);
+    for (std::size_t i = 0; i < config.n_layers; ++i) {
+      caches.emplace_back(config.n_kv_heads, config.head_dim, context);
+    }
+  }
+
+  /// Tokens seen so far.
+  [[nodiscard]] QOMPOSE_INLINE std::size_t length() const noexcept { return length_; }
+  /// Tokens the caches hold.
+  [[nodiscard]] QOMPOSE_INLINE std::size_t context() const noexcept { return context_; }
+  /// Tokens that pass the model together.
+  [[nodiscard]] QOMPOSE_INLINE std::size_t max_batch() const noexcept { return max_batch_; }
+  /// Bytes of the caches of all layers, for the whole context.
+  [[nodiscard]] QOMPOSE_INLINE std::size_t cache_bytes() const noexcept {
+    std::size_t sum = 0;
+    for (const Cache& cache : caches) sum += cache.storage_bytes();
+    return sum;
+  }
+
+  /// Forgets all tokens from position `length` on.
+  /// @throws qompose::argument_error if fewer were seen
+  QOMPOSE_INLINE void truncate(std::size_t length) {
+    for (Cache& cache : caches) cache.truncate(length);
+    length_ = length;
+  }
+
+  /// Counts tokens that every layer has appended; for the decoder.
+  QOMPOSE_INLINE void advance(std::size_t n_tokens) noexcept { length_ += n_tokens; }
+
+  std::vector<Cache> caches;       ///< one a layer
+  rope_table rope;                 ///< positions 0 .. context - 1
+  aligned_buffer<float> x;         ///< [max_batch, dim], the residual stream
+  aligned_buffer<float> normed;    ///< [max_batch, dim]
+  aligned_buffer<float> qkv;       ///< [max_batch, (n_heads + 2 n_kv_heads) head_dim]
+  aligned_buffer<float> attended;  ///< [max_batch, n_heads head_dim]
+  aligned_buffer<float> gate_up;   ///< [max_batch, 2 hidden_dim]
+  aligned_buffer<float> hidden;    ///< [max_batch, hidden_dim]
+  aligned_buffer<float> logits;    ///< [1 or max_batch, vocab_size], as large as asked for
+  workspace scratch;               ///< of the linear layers
+
+ private:
+  std::size_t context_;
+  std::size_t max_batch_;
+  std::size_t length_ = 0;
+};
+
+}  // namespace qompose
