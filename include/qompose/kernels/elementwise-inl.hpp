@@ -59,7 +59,9 @@ struct Elementwise {
     const VF one = hn::Set(DF(), 1.0f);
     for (std::size_t i = 0; i < n; i += N) {
       const VF g = LoadFirst(gate + i, n - i);
-      const VF silu = hn::Div(g, hn::Add(one, hn::Exp(DF(), hn::Neg(g))));
+      // Past 104 the exponential would leave its range and wrap; at 104 it is infinite already.
+      const VF exponential = hn::Exp(DF(), hn::Min(hn::Neg(g), hn::Set(DF(), 104.0f)));
+      const VF silu = hn::Div(g, hn::Add(one, exponential));
       StoreFirst(hn::Mul(silu, LoadFirst(up + i, n - i)), y + i, n - i);
     }
   }

@@ -130,6 +130,15 @@ class linear {
                   workspace& scratch) const {
     check_shapes(x, y);
     if (x.rows() == 0 || out_features() == 0) return;
+    if (in_features() == 0) {
+      // An empty sum leaves the bias; the kernels expect a group.
+      for (std::size_t t = 0; t < x.rows(); ++t) {
+        for (std::size_t r = 0; r < out_features(); ++r) {
+          y(t, r) = bias_.size() > 0 ? bias_[r] : 0.0f;
+        }
+      }
+      return;
+    }
 
     const detail::linear_kernels<transform_type> kernels = select<Isa>();
     const panel_geometry& geometry = weights_.geometry();
