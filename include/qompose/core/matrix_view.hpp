@@ -40,8 +40,8 @@ class matrix_view {
 
   /// A view of mutable elements is a view of constant ones.
   template <class U>
-    requires(std::is_same_v<const U, T>)
-  QOMPOSE_INLINE constexpr matrix_view(matrix_view<U> other) noexcept
+  requires(std::is_same_v<const U, T>) QOMPOSE_INLINE
+      constexpr matrix_view(matrix_view<U> other) noexcept
       : matrix_view(other.data(), other.rows(), other.cols(), other.row_stride()) {}
 
   [[nodiscard]] QOMPOSE_INLINE constexpr T* data() const noexcept { return data_; }
@@ -75,7 +75,7 @@ class matrix_view {
 /// as xtensor's and mdspan-like types do.
 template <class E>
 concept strided_matrix = requires(E& e) {
-  { *e.data() };
+  {*e.data()};
   { e.shape()[0] } -> std::convertible_to<std::size_t>;
   { e.strides()[0] } -> std::convertible_to<std::ptrdiff_t>;
   { e.shape().size() } -> std::convertible_to<std::size_t>;
@@ -94,8 +94,7 @@ template <strided_matrix E>
 [[nodiscard]] auto as_matrix(E& e) {
   using element = std::remove_pointer_t<decltype(e.data())>;
   if (e.shape().size() != 2) {
-    throw shape_error("as_matrix: " + std::to_string(e.shape().size()) +
-                      " dimensions, expected 2");
+    throw shape_error("as_matrix: " + std::to_string(e.shape().size()) + " dimensions, expected 2");
   }
   const auto rows = static_cast<std::size_t>(e.shape()[0]);
   const auto cols = static_cast<std::size_t>(e.shape()[1]);

@@ -11,6 +11,7 @@
 #include <initializer_list>
 #include <span>
 #include <string>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -79,25 +80,83 @@ linear<Recipe> compress_stacked(std::initializer_list<const weight_source*> sour
   }
 }
 
-template <class ModelRecipe, class Rule, executor Executor>
-decoder_block<ModelRecipe> compress_block(const layer_weights& w, const Rule& rule,
-                                          const Executor& run) {
+/// The four matrices of a block.
+enum class block_matrix { qkv, attention_out, ffn_in, ffn_out };
+
+/// One rule for every matrix.
+template <class Rule>
+struct same_rule {
+  Rule rule;
+
+  template <class Transform>
+  const Rule& get(std::size_t, block_matrix) const {
+    return rule;
+  }
+};
+
+/// `rules.get<Transform>(layer, matrix)` is the rule for a matrix whose recipe has that transform.
+template <class ModelRecipe, class Rules, executor Executor>
+decoder_block<ModelRecipe> compress_block(const layer_weights& w, std::size_t layer,
+                                          const Rules& rules, const Executor& run) {
+  const auto rule = [&]<class Recipe>(std::type_identity<Recipe>, block_matrix matrix) {
+    return rules.template get<typename qompose::as_recipe<Recipe>::transform_type>(layer, matrix);
+  };
+  using qkv = typename ModelRecipe::qkv;
+  using out = typename ModelRecipe::attention_out;
+  using ffn_in = typename ModelRecipe::ffn_in;
+  using ffn_out = typename ModelRecipe::ffn_out;
   decoder_block<ModelRecipe> block{
       copy_vector(w.attention_norm),
       copy_vector(w.q_norm),
       copy_vector(w.k_norm),
       copy_vector(w.ffn_norm),
-      compress_stacked<typename ModelRecipe::qkv>({&w.q_proj, &w.k_proj, &w.v_proj},
-                                                  {&w.q_bias, &w.k_bias, &w.v_bias}, rule, run),
-      compress_stacked<typename ModelRecipe::attention_out>({&w.o_proj}, {&w.o_bias}, rule, run),
-      compress_stacked<typename ModelRecipe::ffn_in>({&w.gate_proj, &w.up_proj},
-                                                     {&w.gate_bias, &w.up_bias}, rule, run),
-      compress_stacked<typename ModelRecipe::ffn_out>({&w.down_proj}, {&w.down_bias}, rule, run)};
-  for (const weight_source* source : {&w.q_proj, &w.k_proj, &w.v_proj, &w.o_proj, &w.gate_proj,
-                                      &w.up_proj, &w.down_proj}) {
+      compress_stacked<qkv>({&w.q_proj, &w.k_proj, &w.v_proj}, {&w.q_bias, &w.k_bias, &w.v_bias},
+                            rule(std::type_identity<qkv>{}, block_matrix::qkv), run),
+      compress_stacked<out>({&w.o_proj}, {&w.o_bias},
+                            rule(std::type_identity<out>{}, block_matrix::attention_out), run),
+      compress_stacked<ffn_in>({&w.gate_proj, &w.up_proj}, {&w.gate_bias, &w.up_bias},
+                               rule(std::type_identity<ffn_in>{}, block_matrix::ffn_in), run),
+      compress_stacked<ffn_out>({&w.down_proj}, {&w.down_bias},
+                                rule(std::type_identity<ffn_out>{}, block_matrix::ffn_out), run)};
+  for (const weight_source* source :
+       {&w.q_proj, &w.k_proj, &w.v_proj, &w.o_proj, &w.gate_proj, &w.up_proj, &w.down_proj}) {
     source->release();
   }
   return block;
+}
+
+/// Compresses block by block; see @ref compress_model.
+template <class ModelRecipe, class Rules, class HeadRule, executor Executor>
+decoder<ModelRecipe> compress_with_rules(
+    const model_weights& weights, const Rules& rules, const HeadRule& head_rule,
+    const std::function<void(std::size_t, std::size_t)>& progress, const Executor& run) {
+  const decoder_config& config = weights.config;
+  if (config.head_dim > max_head_dim) {
+    throw argument_error("compress_model: head_dim " + std::to_string(config.head_dim) +
+                         ", expected at most " + std::to_string(max_head_dim));
+  }
+  const std::size_t total = config.n_layers + 1;
+  const auto report = [&](std::size_t done) {
+    if (progress) progress(done, total);
+  };
+  decoder_weights<ModelRecipe> packed;
+  packed.config = config;
+  packed.parameters = weights.parameters();
+  packed.blocks.reserve(config.n_layers);
+  for (std::size_t i = 0; i < config.n_layers; ++i) {
+    packed.blocks.push_back(compress_block<ModelRecipe>(weights.layers[i], i, rules, run));
+    report(i + 1);
+  }
+  using head = typename ModelRecipe::head;
+  packed.final_norm = copy_vector(weights.final_norm);
+  packed.head = compress_stacked<head>({&weights.head}, {}, head_rule, run);
+  weights.head.release();
+  if (!config.tied_embedding) {
+    packed.embedding = compress_stacked<head>({&weights.embedding}, {}, head_rule, run);
+    weights.embedding.release();
+  }
+  report(total);
+  return decoder<ModelRecipe>(std::move(packed));
 }
 
 }  // namespace QOMPOSE_ISA
@@ -120,34 +179,8 @@ template <class ModelRecipe, class Rule = absmax, executor Executor = serial>
 [[nodiscard]] decoder<ModelRecipe> compress_model(const model_weights& weights,
                                                   const compress_options<Rule>& options = {},
                                                   const Executor& run = {}) {
-  const decoder_config& config = weights.config;
-  if (config.head_dim > max_head_dim) {
-    throw argument_error("compress_model: head_dim " + std::to_string(config.head_dim) +
-                         ", expected at most " + std::to_string(max_head_dim));
-  }
-  const std::size_t total = config.n_layers + 1;
-  const auto report = [&](std::size_t done) {
-    if (options.progress) options.progress(done, total);
-  };
-  decoder_weights<ModelRecipe> packed;
-  packed.config = config;
-  packed.parameters = weights.parameters();
-  packed.blocks.reserve(config.n_layers);
-  for (std::size_t i = 0; i < config.n_layers; ++i) {
-    packed.blocks.push_back(
-        detail::compress_block<ModelRecipe>(weights.layers[i], options.rule, run));
-    report(i + 1);
-  }
-  using head = typename ModelRecipe::head;
-  packed.final_norm = detail::copy_vector(weights.final_norm);
-  packed.head = detail::compress_stacked<head>({&weights.head}, {}, options.rule, run);
-  weights.head.release();
-  if (!config.tied_embedding) {
-    packed.embedding = detail::compress_stacked<head>({&weights.embedding}, {}, options.rule, run);
-    weights.embedding.release();
-  }
-  report(total);
-  return decoder<ModelRecipe>(std::move(packed));
+  return detail::compress_with_rules<ModelRecipe>(weights, detail::same_rule<Rule>{options.rule},
+                                                  options.rule, options.progress, run);
 }
 
 }  // namespace QOMPOSE_ISA

@@ -175,8 +175,8 @@ class decoder {
     }
     for (const token_id token : tokens) {
       if (token < 0 || static_cast<std::size_t>(token) >= config().vocab_size) {
-        throw argument_error("decoder: token " + std::to_string(token) +
-                             ", expected 0.." + std::to_string(config().vocab_size - 1));
+        throw argument_error("decoder: token " + std::to_string(token) + ", expected 0.." +
+                             std::to_string(config().vocab_size - 1));
       }
     }
   }

@@ -45,8 +45,8 @@ struct int_n {
                 "qompose: int_n: bits is not in 2..8; use fp16 or fp32 for wider numbers");
   using storage_type = std::int8_t;
 
-  static constexpr std::string_view name = std::string_view(
-      "int2int3int4int5int6int7int8" + 4 * (Bits - 2), 4);
+  static constexpr std::string_view name =
+      std::string_view("int2int3int4int5int6int7int8" + 4 * (Bits - 2), 4);
   static constexpr int bits = Bits;
   static constexpr int max_code = (1 << (Bits - 1)) - 1;
   static constexpr int min_code = Range == code_range::full ? -max_code - 1 : -max_code;
@@ -70,8 +70,8 @@ struct uint_n {
                 "qompose: uint_n: bits is not in 2..8; use fp16 or fp32 for wider numbers");
   using storage_type = std::uint8_t;
 
-  static constexpr std::string_view name = std::string_view(
-      "uint2uint3uint4uint5uint6uint7uint8" + 5 * (Bits - 2), 5);
+  static constexpr std::string_view name =
+      std::string_view("uint2uint3uint4uint5uint6uint7uint8" + 5 * (Bits - 2), 5);
   static constexpr int bits = Bits;
   static constexpr int min_code = 0;
   static constexpr int max_code = (1 << Bits) - 1;

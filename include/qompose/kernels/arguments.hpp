@@ -17,9 +17,9 @@ namespace qompose::detail {
 /// tokens past the last are zero.
 struct activation_tiles {
   std::byte* values = nullptr;
-  float* scales = nullptr;           ///< [tiles][tile_tokens]; null for float activations
+  float* scales = nullptr;              ///< [tiles][tile_tokens]; null for float activations
   std::int32_t* corrections = nullptr;  ///< [tiles][groups][tile_tokens], see prepare
-  float* sums = nullptr;             ///< the same shape: sums of codes, for offsets; may be null
+  float* sums = nullptr;                ///< the same shape: sums of codes, for offsets; may be null
 };
 
 /// Rows of floats to make tiles of.

@@ -194,8 +194,8 @@ struct Attention {
   /// c[r][0 .. 16) (+)= sum over k of a[r][k] b[k][0 .. 16)
   template <std::size_t rows, bool kAdd>
   static HWY_INLINE void Multiply(const float* HWY_RESTRICT a, std::size_t a_stride,
-                                  const float* HWY_RESTRICT b, std::size_t b_stride,
-                                  std::size_t n, float* HWY_RESTRICT c, std::size_t c_stride) {
+                                  const float* HWY_RESTRICT b, std::size_t b_stride, std::size_t n,
+                                  float* HWY_RESTRICT c, std::size_t c_stride) {
     VF sum[rows][kParts];
     Unroll<rows>([&](auto r) QOMPOSE_FLATTEN {
       Unroll<kParts>([&](auto i) QOMPOSE_FLATTEN {
@@ -207,14 +207,13 @@ struct Attention {
       Unroll<kParts>([&](auto i) QOMPOSE_FLATTEN { bs[i] = hn::LoadU(DF(), b + i * N); });
       Unroll<rows>([&](auto r) QOMPOSE_FLATTEN {
         const VF as = hn::Set(DF(), a[r * a_stride + k]);
-        Unroll<kParts>(
-            [&](auto i) QOMPOSE_FLATTEN { sum[r][i] = hn::MulAdd(as, bs[i], sum[r][i]); });
+        Unroll<kParts>([&](auto i)
+                           QOMPOSE_FLATTEN { sum[r][i] = hn::MulAdd(as, bs[i], sum[r][i]); });
       });
     }
     Unroll<rows>([&](auto r) QOMPOSE_FLATTEN {
-      Unroll<kParts>([&](auto i) QOMPOSE_FLATTEN {
-        hn::StoreU(sum[r][i], DF(), c + r * c_stride + i * N);
-      });
+      Unroll<kParts>(
+          [&](auto i) QOMPOSE_FLATTEN { hn::StoreU(sum[r][i], DF(), c + r * c_stride + i * N); });
     });
   }
   /// The same for any number of rows, `most` at a time.
@@ -236,8 +235,8 @@ struct Attention {
                                 std::size_t t, std::size_t tokens, const float* queries,
                                 std::size_t rows, float* tile, float* scores) {
     using code = typename KeySide::code;
-    const auto* keys = reinterpret_cast<const code*>(a.keys.codes) +
-                       (head * a.capacity + t) * a.padded_dim;
+    const auto* keys =
+        reinterpret_cast<const code*>(a.keys.codes) + (head * a.capacity + t) * a.padded_dim;
     const float* scales = a.keys.scales + head * a.capacity + t;
     for (std::size_t i = 0; i < tokens; i += panel_rows) {
       const float* panel;
@@ -247,8 +246,8 @@ struct Attention {
         KeySide::LoadKeys(keys + i * a.padded_dim, scales + i, a.padded_dim, tile);
         panel = tile;
       }
-      MultiplyRows<kRows, false>(queries, a.padded_dim, panel, panel_rows, a.padded_dim,
-                                 scores + i, kTileTokens, rows);
+      MultiplyRows<kRows, false>(queries, a.padded_dim, panel, panel_rows, a.padded_dim, scores + i,
+                                 kTileTokens, rows);
     }
   }
 
@@ -256,8 +255,8 @@ struct Attention {
                                    std::size_t t, std::size_t tokens, const float* weights,
                                    std::size_t rows, float* tile, float* outputs) {
     using code = typename ValueSide::code;
-    const auto* values = reinterpret_cast<const code*>(a.values.codes) +
-                         (head * a.capacity + t) * a.padded_dim;
+    const auto* values =
+        reinterpret_cast<const code*>(a.values.codes) + (head * a.capacity + t) * a.padded_dim;
     const float* floats = tile;
     if constexpr (ValueSide::kDirect) {
       floats = reinterpret_cast<const float*>(values);
@@ -269,8 +268,8 @@ struct Attention {
       }
     }
     for (std::size_t d = 0; d < a.padded_dim; d += panel_rows) {
-      MultiplyRows<kRows, true>(weights, kTileTokens, floats + d, a.padded_dim, tokens,
-                                outputs + d, a.padded_dim, rows);
+      MultiplyRows<kRows, true>(weights, kTileTokens, floats + d, a.padded_dim, tokens, outputs + d,
+                                a.padded_dim, rows);
     }
   }
 
@@ -304,7 +303,8 @@ struct Attention {
     VF sum = hn::Zero(DF());
     for (std::size_t i = 0; i < kTileTokens; i += N) {
       // exp(-inf) is 0, but polynomials are happier with numbers.
-      const VF below = hn::Max(hn::Sub(hn::Load(DF(), scores + i), at_peak), hn::Set(DF(), -104.0f));
+      const VF below =
+          hn::Max(hn::Sub(hn::Load(DF(), scores + i), at_peak), hn::Set(DF(), -104.0f));
       const VF weight = hn::Exp(DF(), below);
       hn::Store(weight, DF(), scores + i);
       sum = hn::Add(sum, weight);

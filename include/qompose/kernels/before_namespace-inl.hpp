@@ -13,8 +13,8 @@
 #if HWY_ARCH_X86 && HWY_TARGET == HWY_AVX3_DL && HWY_MAJOR == 1 && HWY_MINOR == 0 && \
     defined(HWY_TARGET_STR)
 // Highway 1.0 lists "avxvnni" where it means "avx512vnni".
-#define QOMPOSE_BEFORE_NAMESPACE()                     \
-  HWY_PUSH_ATTRIBUTES(HWY_TARGET_STR ",avx512vnni")    \
+#define QOMPOSE_BEFORE_NAMESPACE()                  \
+  HWY_PUSH_ATTRIBUTES(HWY_TARGET_STR ",avx512vnni") \
   static_assert(true, "takes the caller's semicolon")
 #else
 #define QOMPOSE_BEFORE_NAMESPACE() HWY_BEFORE_NAMESPACE()

@@ -105,8 +105,7 @@ struct FloatMatmul {
   template <class Use>
   static HWY_INLINE void Decode(const std::uint8_t* w, std::size_t part, Use&& use) {
     if constexpr (Layout::width == code_width::nibble) {
-      const VI fields =
-          hn::LoadU(DI(), reinterpret_cast<const std::int32_t*>(w + part * 4 * N));
+      const VI fields = hn::LoadU(DI(), reinterpret_cast<const std::int32_t*>(w + part * 4 * N));
       const VI mask = hn::Set(DI(), 15);
       const VI offset = hn::Set(DI(), Layout::field_offset);
       Unroll<8>([&](auto k) QOMPOSE_FLATTEN {
@@ -116,13 +115,12 @@ struct FloatMatmul {
       });
     } else if constexpr (Layout::width == code_width::byte) {
       Unroll<2>([&](auto half) QOMPOSE_FLATTEN {
-        const VI fields = hn::LoadU(
-            DI(), reinterpret_cast<const std::int32_t*>(w + half * 64 + part * 4 * N));
+        const VI fields =
+            hn::LoadU(DI(), reinterpret_cast<const std::int32_t*>(w + half * 64 + part * 4 * N));
         Unroll<4>([&](auto k) QOMPOSE_FLATTEN {
           constexpr int kLeft = 24 - 8 * static_cast<int>(decltype(k)::value);
           const VI top = hn::ShiftLeft<kLeft>(fields);
-          const std::integral_constant<std::size_t,
-                                       decltype(half)::value * 4 + decltype(k)::value>
+          const std::integral_constant<std::size_t, decltype(half)::value * 4 + decltype(k)::value>
               column;
           if constexpr (Layout::is_integer) {
             const VI offset = hn::Set(DI(), Layout::field_offset);
@@ -169,9 +167,8 @@ struct FloatMatmul {
                  });
         });
         if constexpr (Layout::has_offset) {
-          Unroll<8>([&](auto column) QOMPOSE_FLATTEN {
-            x_sum = hn::Add(x_sum, hn::Set(DF(), x[k + column]));
-          });
+          Unroll<8>([&](auto column)
+                        QOMPOSE_FLATTEN { x_sum = hn::Add(x_sum, hn::Set(DF(), x[k + column])); });
         }
       }
       Unroll<kVectors>([&](auto v) QOMPOSE_FLATTEN {
@@ -221,8 +218,7 @@ struct FloatMatmul {
     VF sum[kTokens][kVectors];
     Unroll<kTokens>([&](auto m) QOMPOSE_FLATTEN {
       Unroll<kVectors>([&](auto v) QOMPOSE_FLATTEN {
-        sum[m][v] =
-            first ? hn::Zero(DF()) : hn::LoadU(DF(), sums + m * n * panel_rows + v * N);
+        sum[m][v] = first ? hn::Zero(DF()) : hn::LoadU(DF(), sums + m * n * panel_rows + v * N);
       });
     });
     for (std::size_t k = 0; k < columns; ++k, w += panel_rows, x += kTokens) {
@@ -232,8 +228,8 @@ struct FloatMatmul {
       });
       Unroll<kTokens>([&](auto m) QOMPOSE_FLATTEN {
         const VF xs = hn::Set(DF(), x[m]);
-        Unroll<kVectors>(
-            [&](auto v) QOMPOSE_FLATTEN { sum[m][v] = hn::MulAdd(values[v], xs, sum[m][v]); });
+        Unroll<kVectors>([&](auto v)
+                             QOMPOSE_FLATTEN { sum[m][v] = hn::MulAdd(values[v], xs, sum[m][v]); });
       });
     }
     Unroll<kTokens>([&](auto m) QOMPOSE_FLATTEN {

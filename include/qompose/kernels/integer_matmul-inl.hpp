@@ -101,13 +101,13 @@ struct IntegerMatmul {
   /// Dot products of one group of one token with n panels, unpacked in registers.
   template <std::size_t n>
   static HWY_INLINE void DotGroup(const std::uint8_t* w, std::size_t panel_bytes,
-                                  const std::int8_t* x, std::size_t columns, VI (&sum)[n * kParts]) {
+                                  const std::int8_t* x, std::size_t columns,
+                                  VI (&sum)[n * kParts]) {
     if constexpr (kNibbles) {
       for (std::size_t k = 0; k < columns;) {
         const std::size_t stop = k + std::min(kPartialColumns, columns - k);
         Partial partial[n * kParts];
-        Unroll<n * kParts>(
-            [&](auto v) QOMPOSE_FLATTEN { partial[v] = StartPartial(sum[v]); });
+        Unroll<n * kParts>([&](auto v) QOMPOSE_FLATTEN { partial[v] = StartPartial(sum[v]); });
         for (; k < stop; k += 8, w += 64) {
           const Bytes low_x = Broadcast4(x + k);
           const Bytes high_x = Broadcast4(x + k + 4);
@@ -117,8 +117,8 @@ struct IntegerMatmul {
             AddNibbles(partial[v], HighNibbles(both), high_x);
           });
         }
-        Unroll<n * kParts>(
-            [&](auto v) QOMPOSE_FLATTEN { sum[v] = FlushPartial(sum[v], partial[v]); });
+        Unroll<n * kParts>([&](auto v)
+                               QOMPOSE_FLATTEN { sum[v] = FlushPartial(sum[v], partial[v]); });
       }
     } else {
       for (std::size_t k = 0; k < columns; k += 4, w += 64) {
@@ -143,8 +143,8 @@ struct IntegerMatmul {
     for (std::size_t g = 0; g < geometry.groups; ++g) {
       const std::size_t k = g * geometry.group_stride;
       VI sum[n * kParts];
-      Unroll<n * kParts>(
-          [&](auto v) QOMPOSE_FLATTEN { sum[v] = hn::Set(DI(), a.x.corrections[g]); });
+      Unroll<n * kParts>([&](auto v)
+                             QOMPOSE_FLATTEN { sum[v] = hn::Set(DI(), a.x.corrections[g]); });
       DotGroup<n>(Codes(a, p, k), panel_bytes, x + k, GroupColumns(geometry, g), sum);
       Unroll<n * kParts>([&](auto v) QOMPOSE_FLATTEN {
         const VF value = hn::ConvertTo(DF(), sum[v]);
@@ -192,22 +192,21 @@ struct IntegerMatmul {
         const std::size_t stop = k + std::min(kPartialColumns, columns - k);
         Partial partial[kTokens][kVectors];
         Unroll<kTokens>([&](auto m) QOMPOSE_FLATTEN {
-          Unroll<kVectors>(
-              [&](auto v) QOMPOSE_FLATTEN { partial[m][v] = StartPartial(sum[m][v]); });
+          Unroll<kVectors>([&](auto v)
+                               QOMPOSE_FLATTEN { partial[m][v] = StartPartial(sum[m][v]); });
         });
         for (; k < stop; k += 4, w += 64, x += 4 * kTokens) {
           UBytes fields[kVectors];
           Unroll<kVectors>([&](auto v) QOMPOSE_FLATTEN { fields[v] = load(v); });
           Unroll<kTokens>([&](auto m) QOMPOSE_FLATTEN {
             const Bytes xs = Broadcast4(x + 4 * m);
-            Unroll<kVectors>(
-                [&](auto v) QOMPOSE_FLATTEN { AddNibbles(partial[m][v], fields[v], xs); });
+            Unroll<kVectors>([&](auto v)
+                                 QOMPOSE_FLATTEN { AddNibbles(partial[m][v], fields[v], xs); });
           });
         }
         Unroll<kTokens>([&](auto m) QOMPOSE_FLATTEN {
-          Unroll<kVectors>([&](auto v) QOMPOSE_FLATTEN {
-            sum[m][v] = FlushPartial(sum[m][v], partial[m][v]);
-          });
+          Unroll<kVectors>(
+              [&](auto v) QOMPOSE_FLATTEN { sum[m][v] = FlushPartial(sum[m][v], partial[m][v]); });
         });
       }
     } else {
@@ -236,23 +235,21 @@ struct IntegerMatmul {
                               std::size_t panel_bytes, std::int32_t* integer, float* scaled) {
     constexpr std::size_t kVectors = n * kParts;
     const panel_geometry& geometry = a.geometry;
-    const auto* x = reinterpret_cast<const std::int8_t*>(a.x.values) +
-                    tile * kTokens * geometry.padded_cols;
+    const auto* x =
+        reinterpret_cast<const std::int8_t*>(a.x.values) + tile * kTokens * geometry.padded_cols;
     for (const std::size_t end = k + columns; k < end;) {
       const std::size_t g = k / geometry.group_stride;
       const std::size_t group_begin = g * geometry.group_stride;
       const std::size_t group_end = group_begin + GroupColumns(geometry, g);
       const std::size_t stop = std::min(end, group_end);
-      const std::int32_t* corrections =
-          a.x.corrections + (tile * geometry.groups + g) * kTokens;
+      const std::int32_t* corrections = a.x.corrections + (tile * geometry.groups + g) * kTokens;
 
       VI sum[kTokens][kVectors];
       Unroll<kTokens>([&](auto m) QOMPOSE_FLATTEN {
         const VI start = hn::Set(DI(), corrections[m]);
         Unroll<kVectors>([&](auto v) QOMPOSE_FLATTEN {
-          sum[m][v] = k == group_begin
-                          ? start
-                          : hn::LoadU(DI(), integer + m * n * panel_rows + v * N);
+          sum[m][v] =
+              k == group_begin ? start : hn::LoadU(DI(), integer + m * n * panel_rows + v * N);
         });
       });
       DotTile<n>(w, panel_bytes, x + k * kTokens, stop - k, sum);
@@ -268,17 +265,15 @@ struct IntegerMatmul {
         continue;
       }
       Unroll<kVectors>([&](auto v) QOMPOSE_FLATTEN {
-        const VF scale = geometry.groups == 1 ? hn::Set(DF(), 1.0f)
-                                              : Scale(a, p + v / kParts, g, v % kParts);
+        const VF scale =
+            geometry.groups == 1 ? hn::Set(DF(), 1.0f) : Scale(a, p + v / kParts, g, v % kParts);
         Unroll<kTokens>([&](auto m) QOMPOSE_FLATTEN {
           float* at = scaled + m * n * panel_rows + v * N;
           const VF value = hn::ConvertTo(DF(), sum[m][v]);
-          VF total = g == 0 ? hn::Mul(value, scale)
-                            : hn::MulAdd(value, scale, hn::LoadU(DF(), at));
+          VF total = g == 0 ? hn::Mul(value, scale) : hn::MulAdd(value, scale, hn::LoadU(DF(), at));
           if constexpr (kHasOffset) {
             if (geometry.groups > 1) {
-              const VF x_sum =
-                  hn::Set(DF(), a.x.sums[(tile * geometry.groups + g) * kTokens + m]);
+              const VF x_sum = hn::Set(DF(), a.x.sums[(tile * geometry.groups + g) * kTokens + m]);
               total = hn::MulAdd(Offset(a, p + v / kParts, g, v % kParts), x_sum, total);
             }
           }

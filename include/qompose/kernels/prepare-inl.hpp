@@ -214,8 +214,8 @@ struct Prepare {
                     std::size_t tile, float* scratch, std::int8_t* codes) {
     const panel_geometry& geometry = a.geometry;
     const std::size_t width = TileTokens(a.n_tokens);
-    auto* out = reinterpret_cast<std::int8_t*>(a.tiles.values) +
-                tile * width * geometry.padded_cols;
+    auto* out =
+        reinterpret_cast<std::int8_t*>(a.tiles.values) + tile * width * geometry.padded_cols;
     std::int32_t* corrections = a.tiles.corrections + tile * geometry.groups * width;
     for (std::size_t m = 0; m < width; ++m) {
       const std::size_t t = tile * width + m;
@@ -240,8 +240,8 @@ struct Prepare {
   }
 
   /// Four codes at a time to every width-th word, then zeros up to `padded`.
-  static HWY_INLINE void Interleave(const std::int8_t* codes, std::size_t count,
-                                    std::size_t padded, std::int8_t* out, std::size_t width) {
+  static HWY_INLINE void Interleave(const std::int8_t* codes, std::size_t count, std::size_t padded,
+                                    std::int8_t* out, std::size_t width) {
     std::size_t c = 0;
     for (; c + 4 <= count; c += 4) std::memcpy(out + c * width, codes + c, 4);
     for (; c < padded; c += 4) {

@@ -207,7 +207,8 @@ HWY_INLINE void AddNibbles(Partial& sum, UBytes w, Bytes x) {
 HWY_INLINE ByteOperand PrepareBytes(UBytes w) { return hn::BitCast(DI8(), w); }
 HWY_INLINE void AddBytes(VI& sum, ByteOperand w, Bytes x) { AddSigned(sum, w, x); }
 #else
-#error "qompose: kernels/simd-inl.hpp: no dot product for this target; add it to HWY_DISABLED_TARGETS"
+#error \
+    "qompose: kernels/simd-inl.hpp: no dot product for this target; add it to HWY_DISABLED_TARGETS"
 #endif
 
 /// N numbers of `Format` as floats.

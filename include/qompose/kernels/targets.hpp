@@ -36,8 +36,8 @@
 #if defined(QOMPOSE_ALL_TARGETS)
 #define HWY_DISABLED_TARGETS QOMPOSE_SIZELESS_TARGETS
 #else
-#define HWY_DISABLED_TARGETS                                                                   \
-  (QOMPOSE_SIZELESS_TARGETS | HWY_SSSE3 | HWY_AVX3 | QOMPOSE_TARGET_AVX3_ZEN4 |                \
+#define HWY_DISABLED_TARGETS                                                    \
+  (QOMPOSE_SIZELESS_TARGETS | HWY_SSSE3 | HWY_AVX3 | QOMPOSE_TARGET_AVX3_ZEN4 | \
    QOMPOSE_TARGET_AVX3_SPR | QOMPOSE_TARGET_AVX10_2)
 #endif
 #endif

@@ -58,8 +58,7 @@ void attention(matrix_view<const float> q, const Cache& cache, matrix_view<float
   arguments.y_stride = y.row_stride();
 
   const auto kernel = detail::with_best_target<Isa>([]<class Target>() {
-    return &Target::template attention<typename Cache::key_spec,
-                                       typename Cache::value_spec>::Run;
+    return &Target::template attention<typename Cache::key_spec, typename Cache::value_spec>::Run;
   });
   const std::size_t rows = q.rows() * arguments.group;
   const std::size_t blocks = divide_up(rows, detail::attention_rows);

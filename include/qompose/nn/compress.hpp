@@ -38,8 +38,8 @@ inline namespace QOMPOSE_ISA {
 template <class Recipe, class ReadRows, class Rule = absmax, executor Executor = serial>
 [[nodiscard]] linear<Recipe> compress_rows(std::size_t rows, std::size_t cols,
                                            const ReadRows& read_rows,
-                                           std::span<const float> bias = {},
-                                           const Rule& rule = {}, const Executor& run = {}) {
+                                           std::span<const float> bias = {}, const Rule& rule = {},
+                                           const Executor& run = {}) {
   using spec = typename linear<Recipe>::weight_spec;
   using transform = typename linear<Recipe>::transform_type;
   if (!bias.empty() && bias.size() != rows) {
@@ -49,7 +49,8 @@ template <class Recipe, class ReadRows, class Rule = absmax, executor Executor =
   if (!bias.empty()) detail::require_finite("compress: bias", {bias.data(), 1, bias.size()});
 
   packed_matrix<spec> packed(rows, cols);
-  const std::size_t block = detail::is_row_local<spec>() ? 4 * panel_rows : std::max<std::size_t>(rows, 1);
+  const std::size_t block =
+      detail::is_row_local<spec>() ? 4 * panel_rows : std::max<std::size_t>(rows, 1);
   run.for_each(divide_up(rows, block), [&](std::size_t i) {
     const std::size_t first = i * block;
     const std::size_t count = std::min(block, rows - first);
@@ -62,7 +63,11 @@ template <class Recipe, class ReadRows, class Rule = absmax, executor Executor =
       for (std::size_t r = 0; r < count; ++r) transform::fold(data, view.row(r), cols);
     }
     quantized_matrix<spec> quantized(count, cols);
-    detail::quantize_into(quantized, matrix_view<const float>(view), rule, serial{});
+    if constexpr (requires { rule.quantize(quantized, view); }) {
+      rule.quantize(quantized, view);
+    } else {
+      detail::quantize_into(quantized, matrix_view<const float>(view), rule, serial{});
+    }
     packed.store(first, quantized);
   });
 
@@ -86,8 +91,7 @@ template <class Recipe, class Rule = absmax, executor Executor = serial>
                                       const Executor& run = {}) {
   const auto read_rows = [&](std::size_t first, std::size_t count, float* out) {
     for (std::size_t r = 0; r < count; ++r) {
-      std::memcpy(out + r * weights.cols(), weights.row(first + r),
-                  weights.cols() * sizeof(float));
+      std::memcpy(out + r * weights.cols(), weights.row(first + r), weights.cols() * sizeof(float));
     }
   };
   return compress_rows<Recipe>(weights.rows(), weights.cols(), read_rows, bias, rule, run);

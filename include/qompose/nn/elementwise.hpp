@@ -59,8 +59,8 @@ void rms_norm(matrix_view<const float> x, std::span<const float> gain, float eps
   if (y.rows() != x.rows() || y.cols() != x.cols()) {
     throw_shape_error("rms_norm: y", y.rows(), y.cols(), x.rows(), x.cols());
   }
-  const auto kernel = detail::with_best_target<Isa>(
-      []<class Target>() { return &Target::elementwise::RmsNorm; });
+  const auto kernel =
+      detail::with_best_target<Isa>([]<class Target>() { return &Target::elementwise::RmsNorm; });
   detail::for_each_row(x.rows(), run, [&](std::size_t r) {
     kernel(x.row(r), gain.data(), epsilon, y.row(r), x.cols());
   });
@@ -79,8 +79,7 @@ void add(matrix_view<const float> x, matrix_view<float> y, const Executor& run =
   }
   const auto kernel =
       detail::with_best_target<Isa>([]<class Target>() { return &Target::elementwise::Add; });
-  detail::for_each_row(x.rows(), run,
-                       [&](std::size_t r) { kernel(x.row(r), y.row(r), x.cols()); });
+  detail::for_each_row(x.rows(), run, [&](std::size_t r) { kernel(x.row(r), y.row(r), x.cols()); });
 }
 
 /// y = silu(gate) * up, where a row of `gate_up` holds gate, then up.

@@ -76,8 +76,8 @@ class kv_cache {
   [[nodiscard]] QOMPOSE_INLINE static constexpr std::size_t bytes_per_token(
       std::size_t n_kv_heads, std::size_t head_dim) noexcept {
     const std::size_t dim = round_up(head_dim, panel_rows);
-    return n_kv_heads * (dim * (code_bytes<key_spec> + code_bytes<value_spec>) +
-                         sizeof(float) * (has_scales<key_spec> + has_scales<value_spec>));
+    return n_kv_heads * (dim * (code_bytes<key_spec> + code_bytes<value_spec>)+sizeof(float) *
+                         (has_scales<key_spec> + has_scales<value_spec>));
   }
 
   /// Forgets all tokens from position `size` on.
@@ -107,9 +107,8 @@ class kv_cache {
                            std::to_string(size_) + ", capacity " + std::to_string(capacity_));
     }
     const detail::append_arguments arguments{
-        keys_.pointers(), values_.pointers(), padded_capacity_, head_dim_,
-        padded_dim_,      size_,              k.rows(),         k.data(),
-        k.row_stride(),   v.data(),           v.row_stride()};
+        keys_.pointers(), values_.pointers(), padded_capacity_, head_dim_, padded_dim_,   size_,
+        k.rows(),         k.data(),           k.row_stride(),   v.data(),  v.row_stride()};
     detail::with_best_target<Isa>([&]<class Target>() {
       for (std::size_t h = 0; h < n_kv_heads_; ++h) {
         Target::template attention<key_spec, value_spec>::Append(arguments, h);

@@ -83,8 +83,7 @@ class rope_table {
     const auto low = static_cast<double>(scaling.low_freq_factor);
     const auto high = static_cast<double>(scaling.high_freq_factor);
     // How many turns the pair makes over the original context.
-    const double turns =
-        static_cast<double>(scaling.original_seq_len) * frequency / two_pi;
+    const double turns = static_cast<double>(scaling.original_seq_len) * frequency / two_pi;
     if (turns < low) return frequency / factor;
     if (turns > high) return frequency;
     const double smooth = (turns - low) / (high - low);

@@ -58,8 +58,8 @@ class packed_codes {
       const unsigned window = (static_cast<unsigned>(code) & mask) << shift;
       row[at / 8] = static_cast<std::uint8_t>((row[at / 8] & ~(mask << shift)) | window);
       if (shift + bits > 8) {
-        row[at / 8 + 1] = static_cast<std::uint8_t>(
-            (row[at / 8 + 1] & ~((mask << shift) >> 8)) | (window >> 8));
+        row[at / 8 + 1] =
+            static_cast<std::uint8_t>((row[at / 8 + 1] & ~((mask << shift) >> 8)) | (window >> 8));
       }
     }
   }

@@ -93,9 +93,7 @@ class packed_matrix {
     }
   }
 
-  [[nodiscard]] QOMPOSE_INLINE const panel_geometry& geometry() const noexcept {
-    return geometry_;
-  }
+  [[nodiscard]] QOMPOSE_INLINE const panel_geometry& geometry() const noexcept { return geometry_; }
   [[nodiscard]] QOMPOSE_INLINE std::size_t storage_bytes() const noexcept {
     return codes_.size() + scales_.size() + offsets_.size() + tight_.storage_bytes();
   }
@@ -123,7 +121,7 @@ class packed_matrix {
 
   /// The code of element (r, c), unchecked.
   [[nodiscard]] QOMPOSE_INLINE typename element::storage_type code(std::size_t r,
-                                                                  std::size_t c) const noexcept {
+                                                                   std::size_t c) const noexcept {
     using code_type = typename element::storage_type;
     const std::uint8_t* panel = codes_.data() + panel_at(r);
     const std::size_t k = geometry_.padded(c);

@@ -38,14 +38,6 @@ inline constexpr std::size_t panel_step = 8;
 /// How the codes of a format lie in a panel.
 enum class code_width { nibble, byte, half, single };
 
-namespace detail {
-
-template <class F>
-inline constexpr bool is_plain_float =
-    std::is_same_v<F, fp32> || std::is_same_v<F, fp16> || std::is_same_v<F, bf16>;
-
-}  // namespace detail
-
 /// What the kernels know of a tensor spec at compile time.
 template <tensor_spec Spec>
 struct panel_layout {
@@ -56,10 +48,10 @@ struct panel_layout {
   static constexpr bool is_scaled = parts::scaled;
   static constexpr bool has_offset = !std::is_same_v<typename parts::zero_type, no_zero>;
 
-  static constexpr code_width width = element::bits > 16                 ? code_width::single
-                                      : element::bits > 8                ? code_width::half
-                                      : is_integer && element::bits <= 4 ? code_width::nibble
-                                                                         : code_width::byte;
+  static constexpr code_width width = element::bits > 16                ? code_width::single
+                                      : element::bits > 8               ? code_width::half
+                                      : is_integer&& element::bits <= 4 ? code_width::nibble
+                                                                        : code_width::byte;
   static_assert(element::bits <= 8 || detail::is_plain_float<element>,
                 "qompose: linear: a format wider than 8 bits is not fp16, bf16 or fp32; use one of "
                 "these for weights");
@@ -83,17 +75,16 @@ struct panel_layout {
   }();
 
   /// Format of the scales in a panel: that of the scale slot where it is a plain float, else fp32.
-  using scale_format =
-      std::conditional_t<detail::is_plain_float<typename parts::scale_format>,
-                         typename parts::scale_format, fp32>;
+  using scale_format = std::conditional_t<detail::is_plain_float<typename parts::scale_format>,
+                                          typename parts::scale_format, fp32>;
   static constexpr bool keeps_tight_scales =
       is_scaled && !detail::is_plain_float<typename parts::scale_format>;
 
   /// Format of the offsets in a panel: that of the minima where it is a plain float, else fp32.
-  using offset_format = typename std::conditional_t<
-      has_offset && is_minimum<typename parts::zero_type> &&
-          detail::is_plain_float<typename parts::zero_type::format>,
-      typename parts::zero_type, minimum<fp32>>::format;
+  using offset_format =
+      typename std::conditional_t<has_offset && is_minimum<typename parts::zero_type> &&
+                                      detail::is_plain_float<typename parts::zero_type::format>,
+                                  typename parts::zero_type, minimum<fp32>>::format;
   static constexpr bool keeps_tight_zeros =
       has_offset && !(is_minimum<typename parts::zero_type> &&
                       detail::is_plain_float<typename parts::zero_type::format>);
@@ -118,10 +109,10 @@ struct panel_geometry {
         groups(divide_up(n_cols, columns_a_group)),
         group_cols(columns_a_group),
         group_stride(round_up(columns_a_group, panel_step)),
-        padded_cols(groups == 0 ? 0
-                                : (groups - 1) * group_stride +
-                                      round_up(n_cols - (groups - 1) * columns_a_group,
-                                               panel_step)) {}
+        padded_cols(groups == 0
+                        ? 0
+                        : (groups - 1) * group_stride +
+                              round_up(n_cols - (groups - 1) * columns_a_group, panel_step)) {}
 
   /// Where column c lies once groups are padded.
   [[nodiscard]] QOMPOSE_INLINE std::size_t padded(std::size_t c) const noexcept {

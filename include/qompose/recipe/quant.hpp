@@ -7,6 +7,8 @@
 #include <concepts>
 #include <type_traits>
 
+#include "qompose/formats/bf16.hpp"
+#include "qompose/formats/fp16.hpp"
 #include "qompose/formats/fp32.hpp"
 #include "qompose/formats/number_format.hpp"
 #include "qompose/granularity/granularity.hpp"
@@ -105,6 +107,11 @@ struct quant : detail::quant_base {
 };
 
 namespace detail {
+
+/// Floats of 16 and 32 bits, which need no scale of their own.
+template <class Format>
+inline constexpr bool is_plain_float =
+    std::is_same_v<Format, fp32> || std::is_same_v<Format, fp16> || std::is_same_v<Format, bf16>;
 
 /// The parts of any tensor_spec; a bare format is its own element and has nothing else.
 template <tensor_spec Spec>

@@ -137,18 +137,16 @@ struct recipe : detail::recipe_base {
   static_assert(((detail::count_part<typename Parts::slot, Parts...> == 1) && ...),
                 "qompose: recipe: a slot is given twice; name each slot once");
 
-  using weight_spec =
-      typename detail::find_part<detail::weight_slot, qompose::weight<fp32>,
-                                 Parts...>::type::policy;
+  using weight_spec = typename detail::find_part<detail::weight_slot, qompose::weight<fp32>,
+                                                 Parts...>::type::policy;
   using activation_spec =
       typename detail::find_part<detail::activation_slot, qompose::activation<fp32>,
                                  Parts...>::type::policy;
   using transform_type =
       typename detail::find_part<detail::transform_slot, qompose::transform<no_transform>,
                                  Parts...>::type::policy;
-  using sparsity_type =
-      typename detail::find_part<detail::sparsity_slot, qompose::sparsity<dense>,
-                                 Parts...>::type::policy;
+  using sparsity_type = typename detail::find_part<detail::sparsity_slot, qompose::sparsity<dense>,
+                                                   Parts...>::type::policy;
   using low_rank_type =
       typename detail::find_part<detail::low_rank_slot, qompose::low_rank<no_low_rank>,
                                  Parts...>::type::policy;

@@ -63,27 +63,57 @@ template <tensor_spec Spec, class Rule, executor Executor>
 void quantize_into(quantized_matrix<Spec>& q, matrix_view<const float> values, const Rule& rule,
                    const Executor& run);
 
+/// Scale and offset to store for one group, before their own formats round them.
+struct group_fit {
+  float scale = 0.0f;
+  float offset = 0.0f;  ///< the minimum, or the zero point; 0 where neither is stored
+};
+
+template <quant_spec Spec, class Rule>
+[[nodiscard]] group_fit fit_group(const Rule& rule, const float* group, std::size_t size) {
+  constexpr offset_kind offset = offset_of<typename Spec::zero_type>;
+  using scale_format = typename Spec::scale_type::format;
+  constexpr bool signed_scale = is_plain_float<typename spec_parts<scale_format>::element>;
+  // A scale that is quantized itself is fitted with its neighbours; a 1 for an empty group would
+  // stretch their range, and 0 decodes to the same zeros.
+  constexpr float empty_scale = quant_spec<scale_format> ? 0.0f : 1.0f;
+
+  const fitted_scale fitted =
+      rule.template fit<typename Spec::element, offset, signed_scale>(group, size);
+  const bool empty = !(fitted.scale != 0.0f);
+  group_fit result{empty ? empty_scale : fitted.scale, 0.0f};
+  if constexpr (offset == offset_kind::minimum) result.offset = fitted.minimum;
+  if constexpr (offset == offset_kind::zero_point) {
+    result.offset = empty ? 0.0f : -fitted.minimum / fitted.scale;
+  }
+  return result;
+}
+
+/// Fits and stores one group, where scales do not depend on each other.
+template <quant_spec Spec, class Rule>
+void store_scale(quantized_matrix<Spec>& q, std::size_t r, std::size_t g, const Rule& rule,
+                 const float* group, std::size_t size) {
+  const group_fit fitted = fit_group<Spec>(rule, group, size);
+  q.scales().set_code(r, g, Spec::scale_type::format::encode(fitted.scale));
+  if constexpr (!std::is_same_v<typename Spec::zero_type, no_zero>) {
+    q.zeros().set_code(r, g, Spec::zero_type::format::encode(fitted.offset));
+  }
+}
+
 /// Fits every group and stores scales and zero points; scales are quantized before any code is
 /// made, so that codes are made for the scales that are stored.
 template <quant_spec Spec, class Rule, executor Executor>
 void fit_scales(quantized_matrix<Spec>& q, matrix_view<const float> values, const Rule& rule,
                 const Executor& run) {
-  using element = typename Spec::element;
-  using zero_type = typename Spec::zero_type;
-  constexpr offset_kind offset = offset_of<zero_type>;
-  // A scale that is quantized itself is fitted with its neighbours; a 1 for an empty group would
-  // stretch their range, and 0 decodes to the same zeros.
-  constexpr float empty_scale = quant_spec<typename Spec::scale_type::format> ? 0.0f : 1.0f;
-
+  constexpr offset_kind offset = offset_of<typename Spec::zero_type>;
   const scale_grid grid = q.grid();
   aligned_buffer<float> scales(grid.rows * grid.cols);
   aligned_buffer<float> offsets(offset == offset_kind::none ? 0 : grid.rows * grid.cols);
   run.for_each(grid.rows, [&](std::size_t gr) {
     const std::size_t first_row = gr * q.group_rows();
     const std::size_t last_row = std::min(first_row + q.group_rows(), values.rows());
-    aligned_buffer<float> gathered(last_row - first_row > 1
-                                       ? (last_row - first_row) * q.group_cols()
-                                       : 0);
+    aligned_buffer<float> gathered(
+        last_row - first_row > 1 ? (last_row - first_row) * q.group_cols() : 0);
     for (std::size_t gc = 0; gc < grid.cols; ++gc) {
       const std::size_t first = gc * q.group_cols();
       const std::size_t width = std::min(q.group_cols(), values.cols() - first);
@@ -96,18 +126,14 @@ void fit_scales(quantized_matrix<Spec>& q, matrix_view<const float> values, cons
         }
         group = gathered.data();
       }
-      const fitted_scale fitted = rule.template fit<element, offset>(group, size);
+      const group_fit fitted = fit_group<Spec>(rule, group, size);
       const std::size_t at = gr * grid.cols + gc;
-      const bool empty = !(fitted.scale > 0.0f);
-      scales[at] = empty ? empty_scale : fitted.scale;
-      if constexpr (offset == offset_kind::minimum) offsets[at] = fitted.minimum;
-      if constexpr (offset == offset_kind::zero_point) {
-        offsets[at] = empty ? 0.0f : -fitted.minimum / fitted.scale;
-      }
+      scales[at] = fitted.scale;
+      if constexpr (offset != offset_kind::none) offsets[at] = fitted.offset;
     }
   });
-  quantize_into(q.scales(), matrix_view<const float>(scales.data(), grid.rows, grid.cols),
-                absmax{}, serial{});
+  quantize_into(q.scales(), matrix_view<const float>(scales.data(), grid.rows, grid.cols), absmax{},
+                serial{});
   if constexpr (offset != offset_kind::none) {
     quantize_into(q.zeros(), matrix_view<const float>(offsets.data(), grid.rows, grid.cols),
                   absmax{}, serial{});
@@ -139,9 +165,9 @@ void quantize_into(quantized_matrix<Spec>& q, matrix_view<const float> values, c
         // A scale that its own format rounds to zero stands for a group of zeros.
         if (!(scale != 0.0f)) continue;
         for (std::size_t c = first; c < last; ++c) {
-          q.set_code(r, c,
-                     encode_scaled<element, typename Spec::zero_type>(row[c], scale,
-                                                                      zero_or_minimum));
+          q.set_code(
+              r, c,
+              encode_scaled<element, typename Spec::zero_type>(row[c], scale, zero_or_minimum));
         }
       }
     });
@@ -179,8 +205,7 @@ template <tensor_spec Spec, class Rule = absmax, executor Executor = serial>
 /// @param run  who runs the rows
 /// @throws qompose::shape_error if the shapes disagree
 template <tensor_spec Spec, executor Executor = serial>
-void dequantize(const quantized_matrix<Spec>& q, matrix_view<float> out,
-                const Executor& run = {}) {
+void dequantize(const quantized_matrix<Spec>& q, matrix_view<float> out, const Executor& run = {}) {
   if (out.rows() != q.rows() || out.cols() != q.cols()) {
     throw_shape_error("dequantize: out", out.rows(), out.cols(), q.rows(), q.cols());
   }
