@@ -1,0 +1,10 @@
+// SPDX-License-Identifier: Apache-2.0
+
+#include "run_recipe.hpp"
+
+namespace demo {
+
+template measurement measure<f32>(job&, bool);
+template std::vector<qp::token_id> generate_text<f32>(job&, const on_token&);
+
+}  // namespace demo
