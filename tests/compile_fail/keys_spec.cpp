@@ -1,0 +1,9 @@
+// SPDX-License-Identifier: Apache-2.0
+// expect: qompose: keys: the cache stores fp32, fp16, bf16 or quant<int8, per_token>
+
+#include "qompose/qompose.hpp"
+
+namespace qp = qompose;
+
+using wrong = qp::keys<qp::quant<qp::int4, qp::per_tensor>>;
+using use = wrong::policy;

@@ -1,0 +1,214 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+/// @file
+/// @brief What a linear layer must give, from its stored codes, and how far a result may be off.
+
+#include <algorithm>
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+#include <limits>
+#include <span>
+#include <type_traits>
+#include <vector>
+
+#include "qompose/nn/compress.hpp"
+#include "qompose/nn/linear.hpp"
+#include "support/catch.hpp"
+#include "support/matrix.hpp"
+#include "support/slow_quantize.hpp"
+
+namespace qompose_tests {
+
+/// Results in double, with a bound on the error of each.
+struct expected_products {
+  std::vector<double> y;
+  std::vector<double> bound;
+};
+
+/// A stored matrix, decoded once: value = scale * code + offset.
+struct decoded_weights {
+  template <class Spec>
+  explicit decoded_weights(const qompose::quantized_matrix<Spec>& q)
+      : rows(q.rows()), cols(q.cols()) {
+    for (std::size_t r = 0; r < rows; ++r) {
+      for (std::size_t c = 0; c < cols; ++c) {
+        if constexpr (qompose::quant_spec<Spec>) {
+          group_cols = q.group_cols();
+          codes.push_back(Spec::element::decode(q.code(r, c)));
+          scales.push_back(q.scale(r, c));
+          offsets.push_back(q.offset(r, c));
+        } else {
+          group_cols = cols;
+          codes.push_back(q.value(r, c));
+          scales.push_back(1.0f);
+          offsets.push_back(0.0f);
+        }
+      }
+    }
+  }
+  std::size_t rows;
+  std::size_t cols;
+  std::size_t group_cols = 1;
+  std::vector<float> codes;
+  std::vector<float> scales;
+  std::vector<float> offsets;
+};
+
+/// Codes of one row of activations and their scale: nearest even after a true division.
+struct activation_codes {
+  explicit activation_codes(std::span<const float> row) {
+    float peak = 0.0f;
+    for (const float x : row) peak = std::max(peak, std::abs(x));
+    scale = peak / 127.0f;
+    if (!(scale > 0.0f)) scale = 1.0f;
+    for (const float x : row) {
+      codes.push_back(std::clamp(static_cast<int>(std::nearbyint(x / scale)), -127, 127));
+    }
+  }
+  std::vector<int> codes;
+  float scale;
+};
+
+/// The rows of x after the recipe's transform, by its scalar reference.
+template <class Transform>
+matrix transformed(const matrix& x) {
+  matrix out = x;
+  for (std::size_t r = 0; r < x.rows(); ++r) {
+    Transform::forward(typename Transform::data(), out.view().row(r), x.cols());
+  }
+  return out;
+}
+
+/// The integer path. Sums of codes are exact; with one scale a row and no offset the result is
+/// float(acc) * (s_w * s_x) to the last bit and the bound 0. Otherwise each of the groups takes at
+/// most two fused steps, each wrong by 2^-24 of the running sum, and a few steps follow:
+/// (groups + 2) 2^-23 of the sum of magnitudes.
+inline expected_products integer_products(const decoded_weights& w, const matrix& x,
+                                          bool has_offset) {
+  expected_products expected;
+  const std::size_t groups = w.cols == 0 ? 0 : (w.cols + w.group_cols - 1) / w.group_cols;
+  for (std::size_t t = 0; t < x.rows(); ++t) {
+    const activation_codes a({x.view().row(t), x.cols()});
+    for (std::size_t r = 0; r < w.rows; ++r) {
+      double sum = 0.0;
+      double magnitude = 0.0;
+      float exact = 0.0f;
+      for (std::size_t g = 0; g < groups; ++g) {
+        const std::size_t first = g * w.group_cols;
+        const std::size_t last = std::min(first + w.group_cols, w.cols);
+        std::int64_t acc = 0;
+        std::int64_t codes = 0;
+        for (std::size_t c = first; c < last; ++c) {
+          acc += static_cast<std::int64_t>(w.codes[r * w.cols + c]) * a.codes[c];
+          codes += a.codes[c];
+        }
+        const float scale = w.scales[r * w.cols + first];
+        exact = static_cast<float>(acc) * (scale * a.scale);
+        const double product = static_cast<double>(scale) * static_cast<double>(acc);
+        const double offset =
+            static_cast<double>(w.offsets[r * w.cols + first]) * static_cast<double>(codes);
+        sum += product + offset;
+        magnitude += std::abs(product) + std::abs(offset);
+      }
+      const auto x_scale = static_cast<double>(a.scale);
+      const bool is_exact = groups == 1 && !has_offset;
+      expected.y.push_back(is_exact ? static_cast<double>(exact) : sum * x_scale);
+      expected.bound.push_back(
+          is_exact ? 0.0 : (static_cast<double>(groups) + 2.0) * 0x1p-23 * magnitude * x_scale);
+    }
+  }
+  return expected;
+}
+
+/// The float path. Each of n terms meets a product and a sum, fused or not, and the scale, the
+/// offset and the sums of chains and groups a few more, each wrong by 2^-24 of at most the sum of
+/// magnitudes: (2 n + 16) 2^-24.
+inline expected_products float_products(const decoded_weights& w, const matrix& x) {
+  expected_products expected;
+  for (std::size_t t = 0; t < x.rows(); ++t) {
+    for (std::size_t r = 0; r < w.rows; ++r) {
+      double sum = 0.0;
+      double magnitude = 0.0;
+      for (std::size_t c = 0; c < w.cols; ++c) {
+        const std::size_t at = r * w.cols + c;
+        const double product = static_cast<double>(w.scales[at]) * static_cast<double>(w.codes[at]);
+        const auto offset = static_cast<double>(w.offsets[at]);
+        const auto xs = static_cast<double>(x(t, c));
+        sum += (product + offset) * xs;
+        magnitude += (std::abs(product) + std::abs(offset)) * std::abs(xs);
+      }
+      expected.y.push_back(sum);
+      expected.bound.push_back((2.0 * static_cast<double>(w.cols) + 16.0) * 0x1p-24 * magnitude);
+    }
+  }
+  return expected;
+}
+
+/// What `layer` must give for x, bias not added.
+template <class Recipe>
+expected_products expected_of(const qompose::linear<Recipe>& layer, const matrix& x) {
+  using type = qompose::linear<Recipe>;
+  const decoded_weights w(layer.quantized());
+  const matrix rows = transformed<typename type::transform_type>(x);
+  if constexpr (type::uses_integers) {
+    return integer_products(w, rows, type::layout::has_offset);
+  } else {
+    return float_products(w, slow_values<typename type::activation_spec>(rows));
+  }
+}
+
+/// Runs `layer` on the target of `Isa`.
+template <class Isa, class Recipe>
+matrix run_on(const qompose::linear<Recipe>& layer, const matrix& x) {
+  matrix y(x.rows(), layer.out_features(), std::numeric_limits<float>::quiet_NaN());
+  qompose::workspace scratch;
+  layer.template operator()<qompose::serial, Isa>(x.view(), y.view(), qompose::serial{}, scratch);
+  return y;
+}
+
+/// Checks every element against its bound.
+inline void check_products(const expected_products& expected, const matrix& y) {
+  std::size_t wrong = 0;
+  std::size_t first = 0;
+  for (std::size_t i = 0; i < expected.y.size(); ++i) {
+    const double error = std::abs(static_cast<double>(y.values()[i]) - expected.y[i]);
+    if (!(error <= expected.bound[i]) && wrong++ == 0) first = i;
+  }
+  if (wrong > 0) {
+    INFO("[" << first / y.cols() << ", " << first % y.cols() << "]: " << y.values()[first]
+             << ", expected " << expected.y[first] << " +- " << expected.bound[first]);
+    CHECK(wrong == 0);
+  } else {
+    SUCCEED();
+  }
+}
+
+/// A shape of a product, [n, in] x [out, in].
+struct product_shape {
+  std::size_t n;
+  std::size_t in;
+  std::size_t out;
+};
+
+/// Every short row length, every small batch and the borders of tiles, panels and stretches of
+/// columns; pairs, not the full product.
+inline std::vector<product_shape> product_shapes() {
+  std::vector<product_shape> shapes;
+  for (std::size_t in = 1; in <= 70; ++in) shapes.push_back({1 + in % 9, in, 17});
+  for (const std::size_t n : {1u, 2u, 3u, 4u, 5u, 6u, 7u, 8u, 9u, 63u, 64u, 65u, 66u}) {
+    shapes.push_back({n, 41, 33});
+  }
+  for (const std::size_t out : {1u, 15u, 16u, 17u, 33u, 64u, 65u, 130u}) {
+    shapes.push_back({1, 40, out});
+    shapes.push_back({3, 40, out});
+  }
+  for (const std::size_t in : {256u, 264u, 1000u, 1024u, 1033u, 2100u}) {
+    shapes.push_back({1, in, 18});
+    shapes.push_back({5, in, 18});
+  }
+  return shapes;
+}
+
+}  // namespace qompose_tests

@@ -1,0 +1,162 @@
+// SPDX-License-Identifier: Apache-2.0
+
+#include "qompose/packing/packed_matrix.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+
+#include "policy_lists.hpp"
+#include "qompose/tensor/quantize.hpp"
+#include "support/catch.hpp"
+#include "support/matrix.hpp"
+
+namespace qp = qompose;
+using qompose_tests::matrix;
+using qompose_tests::random_matrix;
+
+namespace {
+
+/// True where all codes of two matrices agree, scales and zero points included.
+template <class Spec>
+bool same(const qp::quantized_matrix<Spec>& a, const qp::quantized_matrix<Spec>& b) {
+  if (a.rows() != b.rows() || a.cols() != b.cols()) return false;
+  for (std::size_t r = 0; r < a.rows(); ++r) {
+    for (std::size_t c = 0; c < a.cols(); ++c) {
+      if (a.code(r, c) != b.code(r, c)) return false;
+    }
+  }
+  if constexpr (qp::quant_spec<Spec>) {
+    if (!same(a.scales(), b.scales())) return false;
+    if constexpr (!std::is_same_v<typename Spec::zero_type, qp::no_zero>) {
+      return same(a.zeros(), b.zeros());
+    }
+  }
+  return true;
+}
+
+/// A bound for what packing may change of a value: a zero point becomes the offset -scale * zero,
+/// which rounds once, as do scale * code and their sum, each by 2^-24 of what it rounds.
+template <class Spec>
+float slack(const qp::quantized_matrix<Spec>& q, std::size_t r, std::size_t c) {
+  if constexpr (qp::quant_spec<Spec>) {
+    return 0x1p-22f * (std::abs(q.offset(r, c)) + std::abs(q.value(r, c)));
+  } else {
+    return 0.0f;
+  }
+}
+
+/// 4-bit fields are unsigned in a panel, bytes signed.
+template <class Spec>
+using layout = qp::panel_layout<Spec>;
+
+}  // namespace
+
+TEMPLATE_LIST_TEST_CASE(
+    "packed_matrix: gives back what was stored, code for code and scale for scale",
+    "[packing][panels]", qompose_tests::tensor_specs) {
+  for (const std::size_t rows : {1u, 15u, 16u, 17u, 40u}) {
+    for (const std::size_t cols : {1u, 7u, 8u, 9u, 32u, 33u, 70u, 128u}) {
+      INFO("[" << rows << ", " << cols << "]");
+      const auto q = qp::quantize<TestType>(random_matrix(rows, cols, rows + 100 * cols).view());
+      qp::packed_matrix<TestType> packed(rows, cols);
+      packed.store(0, q);
+      CHECK(same(packed.quantized(), q));
+      bool values = true;
+      for (std::size_t r = 0; r < rows; ++r) {
+        for (std::size_t c = 0; c < cols; ++c) {
+          values = values && packed.code(r, c) == q.code(r, c);
+          values = values && std::abs(packed.value(r, c) - q.value(r, c)) <= slack(q, r, c);
+        }
+      }
+      CHECK(values);
+    }
+  }
+}
+
+TEMPLATE_LIST_TEST_CASE("packed_matrix: rows may arrive in blocks of 16 where scales stay in rows",
+                        "[packing][panels]", qompose_tests::tensor_specs) {
+  if constexpr (qp::detail::is_row_local<TestType>()) {
+    const matrix x = random_matrix(41, 50, 3);
+    qp::packed_matrix<TestType> packed(41, 50);
+    // Out of order, as threads would store them.
+    for (const std::size_t first : {32u, 0u, 16u}) {
+      const std::size_t count = std::min<std::size_t>(16, 41 - first);
+      packed.store(first, qp::quantize<TestType>(x.view().rows(first, count)));
+    }
+    CHECK(same(packed.quantized(), qp::quantize<TestType>(x.view())));
+  }
+}
+
+TEST_CASE("packed_matrix: groups are padded to steps of 8 columns, rows to panels of 16",
+          "[packing][panels]") {
+  const qp::panel_geometry g = qp::geometry_of<qp::quant<qp::int4, qp::per_group<12>>>(17, 30);
+  CHECK(g.panels == 2);
+  CHECK(g.groups == 3);
+  CHECK(g.group_cols == 12);
+  CHECK(g.group_stride == 16);
+  CHECK(g.padded_cols == 16 + 16 + 8);  // the last group has 6 columns
+  CHECK(g.padded(11) == 11);
+  CHECK(g.padded(12) == 16);
+  CHECK(g.padded(29) == 37);
+
+  const qp::panel_geometry plain = qp::geometry_of<qp::bf16>(16, 9);
+  CHECK(plain.panels == 1);
+  CHECK(plain.groups == 1);
+  CHECK(plain.padded_cols == 16);
+
+  const qp::panel_geometry empty = qp::geometry_of<qp::w4_g32>(5, 0);
+  CHECK(empty.groups == 0);
+  CHECK(empty.padded_cols == 0);
+}
+
+TEST_CASE("packed_matrix: a matrix that fills its panels wastes nothing", "[packing][panels]") {
+  const auto bytes = []<class Spec>(std::size_t rows, std::size_t cols) {
+    return qp::packed_matrix<Spec>(rows, cols).storage_bytes();
+  };
+  CHECK(bytes.operator()<qp::w4_g32>(32, 64) == 32 * 64 / 2 + 32 * 2 * 2);
+  CHECK(bytes.operator()<qp::w4_minimum_g32>(32, 64) == 32 * 64 / 2 + 2 * 32 * 2 * 2);
+  CHECK(bytes.operator()<qp::w8_channel>(32, 64) == 32 * 64 + 32 * 4);
+  CHECK(bytes.operator()<qp::bf16>(32, 64) == 32 * 64 * 2);
+  CHECK(bytes.operator()<qp::fp32>(32, 64) == 32 * 64 * 4);
+  CHECK(bytes.operator()<qp::fp32>(0, 0) == 0);
+}
+
+TEST_CASE("packed_matrix: codes lie as the layout's table says", "[packing][panels]") {
+  qp::quantized_matrix<qp::quant<qp::int4, qp::per_channel>> nibbles(16, 16);
+  nibbles.set_code(3, 1, 5);    // columns 0..3 of a step of 8: low nibbles
+  nibbles.set_code(3, 5, -8);   // columns 4..7: high nibbles
+  nibbles.set_code(15, 15, 7);  // second step
+  qp::packed_matrix<qp::quant<qp::int4, qp::per_channel>> packed(16, 16);
+  packed.store(0, nibbles);
+  const std::uint8_t* bytes = packed.pointers().codes;
+  CHECK(bytes[4 * 3 + 1] == ((-8 + 8) << 4 | (5 + 8)));
+  CHECK(bytes[64 + 4 * 15 + 3] == ((7 + 8) << 4 | 8));
+  CHECK(bytes[0] == 0x88);
+
+  qp::quantized_matrix<qp::w8_channel> eight(16, 8);
+  eight.set_code(2, 6, -128);
+  qp::packed_matrix<qp::w8_channel> packed_bytes(16, 8);
+  packed_bytes.store(0, eight);
+  CHECK(packed_bytes.pointers().codes[64 + 4 * 2 + 2] == 0x80);
+
+  qp::quantized_matrix<qp::quant<qp::uint8, qp::per_channel>> raised(16, 8);
+  raised.set_code(2, 6, 255);
+  qp::packed_matrix<qp::quant<qp::uint8, qp::per_channel>> packed_raised(16, 8);
+  packed_raised.store(0, raised);
+  CHECK(packed_raised.pointers().codes[64 + 4 * 2 + 2] == 127);
+  CHECK(packed_raised.pointers().codes[0] == 0x80);
+
+  CHECK(layout<qp::quant<qp::int4, qp::per_channel>>::field_offset == -8);
+  CHECK(layout<qp::quant<qp::uint4, qp::per_channel>>::field_offset == 0);
+  CHECK(layout<qp::w8_channel>::field_offset == 0);
+  CHECK(layout<qp::quant<qp::uint8, qp::per_channel>>::field_offset == 128);
+}
+
+TEST_CASE("packed_matrix: a default one is empty", "[packing][panels]") {
+  const qp::packed_matrix<qp::w4_g32> packed;
+  CHECK(packed.geometry().rows == 0);
+  CHECK(packed.storage_bytes() == 0);
+  CHECK(packed.quantized().rows() == 0);
+}

@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+/// @file
+/// @brief Every policy of the library, a list per slot, for `TEMPLATE_LIST_TEST_CASE`.
+///
+/// A new policy takes one row here. Test projects check that each header of a slot is named.
+
+#include <cstddef>
+#include <tuple>
+
+#include "qompose/cache/cache_parts.hpp"
+#include "qompose/cache/contiguous.hpp"
+#include "qompose/cache/keep_all.hpp"
+#include "qompose/formats/bf16.hpp"
+#include "qompose/formats/fp16.hpp"
+#include "qompose/formats/fp32.hpp"
+#include "qompose/formats/int_n.hpp"
+#include "qompose/granularity/per_channel.hpp"
+#include "qompose/granularity/per_group.hpp"
+#include "qompose/granularity/per_tensor.hpp"
+#include "qompose/granularity/per_token.hpp"
+#include "qompose/low_rank/no_low_rank.hpp"
+#include "qompose/outliers/no_outliers.hpp"
+#include "qompose/recipe/catalogue.hpp"
+#include "qompose/recipe/presets.hpp"
+#include "qompose/sparsity/dense.hpp"
+#include "qompose/transforms/block_hadamard.hpp"
+#include "qompose/transforms/no_transform.hpp"
+
+namespace qompose_tests {
+
+namespace qp = qompose;
+
+/// A format and the error of normal numbers stored with it, one absmax scale per 64 of them: root
+/// mean square of the error over that of the numbers, at most `PartsPerMillion` and, so that no
+/// bound is slack, at least 2/3 of it.
+///
+/// The peak of 64 normal numbers is about 2.4, so `bits` bits mean steps of 2.4 / max_code and an
+/// error of step / sqrt(12); floats err by 2^-mantissa_bits / sqrt(24) or so.
+template <class Format, int PartsPerMillion>
+struct format_row {
+  using format = Format;
+  static constexpr double bound = 1e-6 * PartsPerMillion;
+};
+
+using formats = std::tuple<format_row<qp::fp32, 0>, format_row<qp::fp16, 250>,
+                           format_row<qp::bf16, 2000>, format_row<qp::int_n<2>, 880'000>,
+                           format_row<qp::int_n<3>, 280'000>, format_row<qp::int4, 120'000>,
+                           format_row<qp::int_n<5>, 55'000>, format_row<qp::int_n<6>, 27'000>,
+                           format_row<qp::int_n<7>, 13'000>, format_row<qp::int8, 6'500>>;
+
+/// Unsigned formats, stored with a minimum.
+using unsigned_formats =
+    std::tuple<format_row<qp::uint_n<2>, 520'000>, format_row<qp::uint_n<3>, 230'000>,
+               format_row<qp::uint4, 105'000>, format_row<qp::uint_n<5>, 51'000>,
+               format_row<qp::uint_n<6>, 25'000>, format_row<qp::uint_n<7>, 12'500>,
+               format_row<qp::uint8, 6'200>>;
+
+/// The group size 7 divides hardly anything.
+using granularities = std::tuple<qp::per_tensor, qp::per_channel, qp::per_token, qp::per_group<7>,
+                                 qp::per_group<32>, qp::per_group<1000>>;
+
+using transforms = std::tuple<qp::no_transform, qp::block_hadamard<2>, qp::block_hadamard<64>,
+                              qp::block_hadamard<512>>;
+
+using sparsities = std::tuple<qp::dense>;
+using low_ranks = std::tuple<qp::no_low_rank>;
+using outlier_policies = std::tuple<qp::no_outliers>;
+using cache_layouts = std::tuple<qp::contiguous>;
+using evictions = std::tuple<qp::keep_all>;
+
+/// Scales that are numbers of 6 bits themselves, eight to a half, as in GGUF's K types.
+using nested_scales = qp::quant<qp::uint_n<6>, qp::per_group<8>, qp::scale<qp::fp16>>;
+
+/// Tensor specs that between them meet every branch of storing and packing.
+using tensor_specs = std::tuple<
+    qp::fp32, qp::fp16, qp::bf16, qp::int8, qp::quant<qp::int8, qp::per_tensor>, qp::w8_channel,
+    qp::w4_g32, qp::w4_minimum_g32, qp::quant<qp::int4, qp::per_group<7>, qp::scale<qp::bf16>>,
+    qp::quant<qp::int_n<2>, qp::per_channel>, qp::quant<qp::int_n<3>, qp::per_group<1000>>,
+    qp::quant<qp::int_n<6>, qp::per_group<16>, qp::scale<qp::fp16>>,
+    qp::quant<qp::uint4, qp::per_group<32>, qp::scale<qp::fp16>, qp::zero<qp::uint4>>,
+    qp::quant<qp::uint8, qp::per_tensor, qp::scale<qp::fp32>, qp::zero<qp::uint8>>,
+    qp::quant<qp::uint8, qp::per_group<24>, qp::scale<qp::fp32>, qp::minimum<qp::bf16>>,
+    qp::quant<qp::uint4, qp::per_group<32>, qp::scale<nested_scales>, qp::minimum<qp::fp16>>,
+    qp::quant<qp::int4, qp::per_group<16>, qp::scale<qp::quant<qp::uint8, qp::per_channel>>>,
+    qp::quant<qp::int4, qp::per_group<16>, qp::scale<qp::quant<qp::uint4, qp::per_tensor>>>>;
+
+/// Recipes with names.
+using recipes =
+    std::tuple<qp::recipe<>, qp::w16a32, qp::w8a32, qp::w8a8, qp::w4a32_g32, qp::w4a8_g32,
+               qp::w4a8_g128, qp::w4a8_minimum_g32, qp::w4a8_g32_hadamard>;
+
+/// How one side of a cache is stored, and the largest relative error of one element: half a step.
+/// Steps of the 8-bit row are relative to the largest element of its token and head.
+template <class Spec, int PartsPerMillion>
+struct cache_row {
+  using spec = Spec;
+  static constexpr double bound = 1e-6 * PartsPerMillion;
+};
+using cache_specs = std::tuple<cache_row<qp::fp32, 0>, cache_row<qp::fp16, 489>,
+                               cache_row<qp::bf16, 3907>, cache_row<qp::a8_token, 3938>>;
+
+}  // namespace qompose_tests
