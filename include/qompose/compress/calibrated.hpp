@@ -24,7 +24,7 @@ namespace qompose {
 /// matrix. Made once, compressed by any number of recipes.
 struct calibrated_model {
   model_weights weights;               ///< balanced
-  std::vector<input_moments> moments;  ///< of the balanced weights' inputs
+  std::vector<input_moments> moments;  ///< of the balanced weights' inputs; none: no GPTQ
 };
 
 namespace detail {
@@ -43,12 +43,17 @@ class gptq_rules {
 
     template <tensor_spec Spec>
     void quantize(quantized_matrix<Spec>& q, matrix_view<float> rows) const {
-      gptq_rule<Rule>{rule, &feedback}.quantize(q, rows);
+      if (feedback.in_features() == 0) {
+        quantize_into(q, matrix_view<const float>(rows), rule, serial{});
+      } else {
+        gptq_rule<Rule>{rule, &feedback}.quantize(q, rows);
+      }
     }
   };
 
   template <class Transform>
   [[nodiscard]] owned_rule get(std::size_t layer, block_matrix matrix) const {
+    if (moments_.empty()) return {gptq_feedback(), rule_};
     const input_moments& m = moments_[layer];
     const block_gram& gram = matrix == block_matrix::qkv             ? m.qkv
                              : matrix == block_matrix::attention_out ? m.attention_out
@@ -81,7 +86,8 @@ template <executor Executor = serial>
   return model;
 }
 
-/// Rounds a calibrated model with GPTQ; the head by the fitting rule alone.
+/// Rounds a calibrated model with GPTQ (by the fitting rule alone where there are no moments); the
+/// head by the fitting rule alone.
 ///
 /// @tparam ModelRecipe  derived from `model_recipe`; blocks of its transforms must divide
 ///                      `block_gram::block_size`

@@ -50,7 +50,8 @@ struct CacheSide {
     Load(panel, padded_dim * panel_rows, out);
   }
   /// One value as floats.
-  static HWY_INLINE void LoadValue(const code* token, float, std::size_t padded_dim, float* out) {
+  static HWY_INLINE void LoadValue(const code* token, const float*, std::size_t padded_dim,
+                                   float* out) {
     Load(token, padded_dim, out);
   }
 
@@ -94,10 +95,10 @@ struct CacheSide<quant<int8, Granularity, scale<fp32>, no_zero>> {
       }
     });
   }
-  static HWY_INLINE void LoadValue(const code* token, float scale, std::size_t padded_dim,
+  static HWY_INLINE void LoadValue(const code* token, const float* scale, std::size_t padded_dim,
                                    float* out) {
     const hn::Rebind<std::int8_t, DF> narrow;
-    const VF factor = hn::Set(DF(), scale);
+    const VF factor = hn::Set(DF(), *scale);
     for (std::size_t d = 0; d < padded_dim; d += N) {
       const VI lanes = hn::PromoteTo(DI(), hn::LoadU(narrow, token + d));
       hn::StoreU(hn::Mul(hn::ConvertTo(DF(), lanes), factor), DF(), out + d);
@@ -133,9 +134,9 @@ struct Attention {
       constexpr std::size_t kLaneCodes = std::is_same_v<key_code, std::int8_t> ? 4 : 1;
       key_code* panel = keys + t / panel_rows * panel_rows * a.padded_dim + lane * kLaneCodes;
       KeySide::StoreKey(a.k + i * a.k_stride + head * a.head_dim, a.head_dim, panel,
-                        a.keys.scales + head * a.capacity + t);
+                        a.keys.scale(head * a.capacity + t));
       ValueSide::StoreValue(a.v + i * a.v_stride + head * a.head_dim, a.head_dim,
-                            values + t * a.padded_dim, a.values.scales + head * a.capacity + t);
+                            values + t * a.padded_dim, a.values.scale(head * a.capacity + t));
     }
   }
 
@@ -237,13 +238,13 @@ struct Attention {
     using code = typename KeySide::code;
     const auto* keys =
         reinterpret_cast<const code*>(a.keys.codes) + (head * a.capacity + t) * a.padded_dim;
-    const float* scales = a.keys.scales + head * a.capacity + t;
     for (std::size_t i = 0; i < tokens; i += panel_rows) {
       const float* panel;
       if constexpr (KeySide::kDirect) {
         panel = reinterpret_cast<const float*>(keys + i * a.padded_dim);
       } else {
-        KeySide::LoadKeys(keys + i * a.padded_dim, scales + i, a.padded_dim, tile);
+        KeySide::LoadKeys(keys + i * a.padded_dim, a.keys.scale(head * a.capacity + t + i),
+                          a.padded_dim, tile);
         panel = tile;
       }
       MultiplyRows<kRows, false>(queries, a.padded_dim, panel, panel_rows, a.padded_dim, scores + i,
@@ -261,10 +262,9 @@ struct Attention {
     if constexpr (ValueSide::kDirect) {
       floats = reinterpret_cast<const float*>(values);
     } else {
-      const float* scales = a.values.scales + head * a.capacity + t;
       for (std::size_t i = 0; i < tokens; ++i) {
-        ValueSide::LoadValue(values + i * a.padded_dim, scales[i], a.padded_dim,
-                             tile + i * a.padded_dim);
+        ValueSide::LoadValue(values + i * a.padded_dim, a.values.scale(head * a.capacity + t + i),
+                             a.padded_dim, tile + i * a.padded_dim);
       }
     }
     for (std::size_t d = 0; d < a.padded_dim; d += panel_rows) {

@@ -26,6 +26,11 @@ inline constexpr std::size_t attention_rows = 24;
 struct cache_side {
   std::byte* codes = nullptr;
   float* scales = nullptr;
+
+  /// Where scale `at` lies; null for a side that has none.
+  [[nodiscard]] QOMPOSE_INLINE float* scale(std::size_t at) const noexcept {
+    return scales == nullptr ? nullptr : scales + at;
+  }
 };
 
 /// Tokens to append: k and v are [n_tokens, n_kv_heads * head_dim].

@@ -205,7 +205,7 @@ struct mse_search {
 /// A fitting rule: finds scale and minimum of n values for codes of a format.
 template <class R>
 concept fitting_rule = requires(const R& rule, const float* values, std::size_t n) {
-  { rule.template fit<fp32, offset_kind::none>(values, n) } -> std::same_as<fitted_scale>;
+  { rule.template fit<fp32, offset_kind::none, false>(values, n) } -> std::same_as<fitted_scale>;
 };
 
 }  // namespace qompose

@@ -1,0 +1,51 @@
+# SPDX-License-Identifier: Apache-2.0
+# Every static_assert message of the library has a case in tests/compile_fail that provokes it.
+cmake_minimum_required(VERSION 3.22)
+
+# Semicolons and brackets would cut CMake's lists, and a message may be split over lines.
+function(read_flat file result)
+  file(READ "${file}" text)
+  string(REGEX REPLACE "[][;]" "," text "${text}")
+  string(REGEX REPLACE "\"\n *\"" "" text "${text}")
+  set(${result} "${text}" PARENT_SCOPE)
+endfunction()
+
+set(expected)
+file(GLOB cases "${source}/tests/compile_fail/*.cpp")
+foreach(case IN LISTS cases)
+  read_flat("${case}" text)
+  if(text MATCHES "// expect: ([^\n]*)")
+    list(APPEND expected "${CMAKE_MATCH_1}")
+  endif()
+endforeach()
+
+# What no compiler at hand can be made to say.
+set(exempt "model files are little-endian")
+
+set(without)
+file(GLOB_RECURSE headers "${source}/include/*.hpp")
+foreach(header IN LISTS headers)
+  read_flat("${header}" text)
+  string(REGEX MATCHALL "\"qompose: [^\"]*\" *\\)," messages "${text}")
+  foreach(message IN LISTS messages)
+    set(found FALSE)
+    if(message MATCHES "${exempt}")
+      continue()
+    endif()
+    foreach(expectation IN LISTS expected)
+      string(FIND "${message}" "${expectation}" at)
+      if(at EQUAL 1)
+        set(found TRUE)
+      endif()
+    endforeach()
+    if(NOT found)
+      file(RELATIVE_PATH name "${source}" "${header}")
+      list(APPEND without "${name}: ${message}")
+    endif()
+  endforeach()
+endforeach()
+
+if(without)
+  list(JOIN without "\n  " without)
+  message(FATAL_ERROR "Messages without a case in tests/compile_fail:\n  ${without}")
+endif()
