@@ -45,10 +45,12 @@ struct w8a32 : qp::uniform_model<qp::w8a32> {
   static constexpr auto rule = qp::absmax{};
 };
 
-/// Integer products at 8 bits.
-struct w8a8 : qp::uniform_model<qp::w8a8> {
+/// Integer products at 8 bits. The rotation is for the activations, whose largest channels would
+/// otherwise take most of the int8 range.
+struct w8a8 : qp::uniform_model<qp::w8a8_hadamard, qp::w8a8> {
   static constexpr std::string_view name = "w8a8";
-  static constexpr std::string_view summary = "int8 per row, int8 per token";
+  static constexpr std::string_view summary =
+      "int8 per row, int8 per token, rotated; head not rotated";
   static constexpr auto rule = qp::absmax{};
 };
 

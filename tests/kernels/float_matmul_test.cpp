@@ -36,12 +36,12 @@ using float_recipes =
 
 TEMPLATE_LIST_TEST_CASE("float kernels: stay within their bound on every target for any shape",
                         "[kernels][float]", float_recipes) {
-  for (const auto& [n, in, out] : product_shapes()) {
-    const matrix x = random_matrix(n, in, n + 1000 * in);
-    const auto layer = qp::compress<TestType>(random_matrix(out, in, in + out).view());
+  for (const product_shape& s : product_shapes()) {
+    const matrix x = random_matrix(s.n, s.in, s.n + 1000 * s.in);
+    const auto layer = qp::compress<TestType>(random_matrix(s.out, s.in, s.in + s.out).view());
     const expected_products expected = expected_of(layer, x);
     on_each_target([&]<class Isa>() {
-      INFO("n " << n << ", in " << in << ", out " << out);
+      INFO("n " << s.n << ", in " << s.in << ", out " << s.out);
       check_products(expected, run_on<Isa>(layer, x));
     });
   }

@@ -183,3 +183,12 @@ TEMPLATE_LIST_TEST_CASE("quantize: the result does not depend on the threads", "
   }
 }
 #endif
+
+TEST_CASE("quantize: a scale that its format cannot hold is an error that names the group",
+          "[tensor][edges]") {
+  std::vector<float> values(64, 1.0f);
+  values[40] = 1e9f;
+  CHECK_THROWS_AS(qompose::quantize<qompose::w4_g32>({values.data(), 1, 64}), qompose::value_error);
+  CHECK_THROWS_WITH(qompose::quantize<qompose::w4_g32>({values.data(), 1, 64}),
+                    qompose_tests::contains("row 0, group 1"));
+}

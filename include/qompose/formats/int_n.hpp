@@ -46,7 +46,7 @@ struct int_n {
   using storage_type = std::int8_t;
 
   static constexpr std::string_view name =
-      std::string_view("int2int3int4int5int6int7int8" + 4 * (Bits - 2), 4);
+      std::string_view("int2int3int4int5int6int7int8").substr(4 * (Bits - 2), 4);
   static constexpr int bits = Bits;
   static constexpr int max_code = (1 << (Bits - 1)) - 1;
   static constexpr int min_code = Range == code_range::full ? -max_code - 1 : -max_code;
@@ -71,7 +71,7 @@ struct uint_n {
   using storage_type = std::uint8_t;
 
   static constexpr std::string_view name =
-      std::string_view("uint2uint3uint4uint5uint6uint7uint8" + 5 * (Bits - 2), 5);
+      std::string_view("uint2uint3uint4uint5uint6uint7uint8").substr(5 * (Bits - 2), 5);
   static constexpr int bits = Bits;
   static constexpr int min_code = 0;
   static constexpr int max_code = (1 << Bits) - 1;

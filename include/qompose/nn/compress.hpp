@@ -68,6 +68,7 @@ template <class Recipe, class ReadRows, class Rule = absmax, executor Executor =
     } else {
       detail::quantize_into(quantized, matrix_view<const float>(view), rule, serial{});
     }
+    detail::require_finite_scales("compress: weights", quantized, first);
     packed.store(first, quantized);
   });
 
@@ -91,7 +92,7 @@ template <class Recipe, class Rule = absmax, executor Executor = serial>
                                       const Executor& run = {}) {
   const auto read_rows = [&](std::size_t first, std::size_t count, float* out) {
     for (std::size_t r = 0; r < count; ++r) {
-      std::memcpy(out + r * weights.cols(), weights.row(first + r), weights.cols() * sizeof(float));
+      std::copy_n(weights.row(first + r), weights.cols(), out + r * weights.cols());
     }
   };
   return compress_rows<Recipe>(weights.rows(), weights.cols(), read_rows, bias, rule, run);

@@ -85,11 +85,10 @@ class packed_matrix {
         scales_(layout::is_scaled ? scale_count() * sizeof(scale_code) : 0),
         offsets_(layout::has_offset ? scale_count() * sizeof(offset_code) : 0),
         tight_(rows, cols) {
-    if constexpr (layout::width == code_width::nibble && layout::field_offset != 0) {
-      // Padding must stand for zero: field 8 in both nibbles.
-      std::memset(codes_.data(), 0x88, codes_.size());
-    } else if constexpr (layout::width == code_width::byte && layout::field_offset != 0) {
-      std::memset(codes_.data(), 0x80, codes_.size());
+    if constexpr (layout::field_offset != 0) {
+      // Padding must stand for zero: field 8 in both nibbles, field -128 in a byte.
+      constexpr int padding = layout::width == code_width::nibble ? 0x88 : 0x80;
+      if (codes_.size() > 0) std::memset(codes_.data(), padding, codes_.size());
     }
   }
 

@@ -17,6 +17,9 @@ using w16a32 = recipe<weight<bf16>>;
 using w8a32 = recipe<weight<w8_channel>>;
 /// int8 per channel, int8 per token.
 using w8a8 = recipe<weight<w8_channel>, activation<a8_token>>;
+/// w8a8, both rotated in blocks of 64.
+using w8a8_hadamard =
+    recipe<weight<w8_channel>, activation<a8_token>, transform<block_hadamard<64>>>;
 /// int4 in groups of 32, float activations.
 using w4a32_g32 = recipe<weight<w4_g32>>;
 /// int4 in groups of 32, int8 per token.

@@ -174,6 +174,30 @@ void quantize_into(quantized_matrix<Spec>& q, matrix_view<const float> values, c
   }
 }
 
+/// Throws unless every scale, zero point and minimum survived its format; groups count along rows.
+/// @throws qompose::value_error naming the first that did not
+template <tensor_spec Spec>
+void require_finite_scales(const char* what, const quantized_matrix<Spec>& q,
+                           std::size_t first_row = 0) {
+  if constexpr (quant_spec<Spec>) {
+    const scale_grid grid = q.grid();
+    for (std::size_t r = 0; r < grid.rows; ++r) {
+      for (std::size_t g = 0; g < grid.cols; ++g) {
+        bool finite = std::isfinite(q.scales().value(r, g));
+        if constexpr (!std::is_same_v<typename Spec::zero_type, no_zero>) {
+          finite = finite && std::isfinite(q.zeros().value(r, g));
+        }
+        if (!finite) {
+          throw value_error(std::string(what) + ": the scale or minimum of row " +
+                            std::to_string(first_row + r * q.group_rows()) + ", group " +
+                            std::to_string(g) +
+                            " is past the range of its format; use scale<fp32> or bf16");
+        }
+      }
+    }
+  }
+}
+
 }  // namespace QOMPOSE_ISA
 }  // namespace detail
 
@@ -187,7 +211,9 @@ inline namespace QOMPOSE_ISA {
 /// @param  run     who runs the rows; the result does not depend on it
 /// @return codes, scales and zero points; a group of zeros has scale 1 and codes of zero (scale 0
 ///         where scales are quantized themselves)
-/// @throws qompose::value_error at the first NaN or infinity
+/// @throws qompose::value_error at the first NaN or infinity, and where a scale is too large for
+/// its
+///         own format
 /// @par Cost  one pass over the values, `rule` passes more for the scales
 template <tensor_spec Spec, class Rule = absmax, executor Executor = serial>
 [[nodiscard]] quantized_matrix<Spec> quantize(matrix_view<const float> values,
@@ -195,6 +221,7 @@ template <tensor_spec Spec, class Rule = absmax, executor Executor = serial>
   detail::require_finite("quantize", values);
   quantized_matrix<Spec> q(values.rows(), values.cols());
   detail::quantize_into(q, values, rule, run);
+  detail::require_finite_scales("quantize", q);
   return q;
 }
 
