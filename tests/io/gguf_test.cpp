@@ -187,9 +187,7 @@ TEST_CASE("gguf: metadata and tensors that contradict themselves are errors",
   const bad_case cases[] = {
       {"metadata key name appears twice", [](auto& w) { w.set("name", "again"); }},
       {"six: a tensor of this name appears twice",
-       [](auto& w) {
-         w.add_tensor("six", {2, 3}, six);
-       }},
+       [](auto& w) { w.add_tensor("six", {2, 3}, six); }},
       {"general.alignment: 0", [](auto& w) { w.set("general.alignment", 0u); }},
       {"general.alignment: 48", [](auto& w) { w.set("general.alignment", 48u); }},
       {"general.alignment: has another kind",
@@ -200,20 +198,11 @@ TEST_CASE("gguf: metadata and tensors that contradict themselves are errors",
          w.add_tensor("b", {2, 3}, six);
        }},
       {"scalar: 0 dimensions", [](auto& w) { w.add_place("scalar", {}, 0, 32); }},
-      {"many: 5 dimensions",
-       [](auto& w) {
-         w.add_place("many", {1, 1, 1, 1, 1}, 0, 32);
-       }},
+      {"many: 5 dimensions", [](auto& w) { w.add_place("many", {1, 1, 1, 1, 1}, 0, 32); }},
       {"many: 1000 dimensions",
        [](auto& w) { w.add_place("many", std::vector<std::size_t>(1000, 1), 0, 32); }},
-      {"zero: shape [2, 0]",
-       [](auto& w) {
-         w.add_place("zero", {2, 0}, 0, 32);
-       }},
-      {"wide: size",
-       [=](auto& w) {
-         w.add_place("wide", {big, big}, 0, 32);
-       }},
+      {"zero: shape [2, 0]", [](auto& w) { w.add_place("zero", {2, 0}, 0, 32); }},
+      {"wide: size", [=](auto& w) { w.add_place("wide", {big, big}, 0, 32); }},
       {"wide: size", [=](auto& w) { w.add_place("wide", {8 * big}, 0, 32); }},
       {"wide: 4611686018427387900 bytes", [=](auto& w) { w.add_place("wide", {big - 1}, 0, 32); }},
       {"far: ", [](auto& w) { w.add_place("far", {4}, 0, std::uint64_t{1} << 62); }},

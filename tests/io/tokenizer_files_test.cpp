@@ -320,17 +320,14 @@ TEST_CASE("tokenizer: a tokenizer.json that is broken or needs more is refused b
   refuses("id 99999", [](json& r) { r["added_tokens"][0]["id"] = 99999; });
   refuses("single_word", [](json& r) { r["added_tokens"][0]["single_word"] = true; });
   refuses("normalizer of type Lowercase", [](json& r) { r["normalizer"]["type"] = "Lowercase"; });
-  refuses("pre_tokenizer of type Punctuation", [](json& r) {
-    r["pre_tokenizer"] = {{"type", "Punctuation"}};
-  });
-  refuses("after ByteLevel", [](json& r) {
-    r["pre_tokenizer"]["pretokenizers"].push_back({{"type", "Digits"}});
-  });
+  refuses("pre_tokenizer of type Punctuation",
+          [](json& r) { r["pre_tokenizer"] = {{"type", "Punctuation"}}; });
+  refuses("after ByteLevel",
+          [](json& r) { r["pre_tokenizer"]["pretokenizers"].push_back({{"type", "Digits"}}); });
   refuses("behavior Shredded",
           [](json& r) { r["pre_tokenizer"]["pretokenizers"][0]["behavior"] = "Shredded"; });
-  refuses("post_processor of type BertProcessing", [](json& r) {
-    r["post_processor"] = {{"type", "BertProcessing"}};
-  });
+  refuses("post_processor of type BertProcessing",
+          [](json& r) { r["post_processor"] = {{"type", "BertProcessing"}}; });
   refuses("decoder: this WordPiece", [](json& r) { r["decoder"] = {{"type", "WordPiece"}}; });
   refuses("BOS token 77", [](json& r) {
     r["post_processor"]["processors"][1]["special_tokens"]["<|begin|>"]["ids"] = {77};

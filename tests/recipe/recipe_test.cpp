@@ -18,12 +18,13 @@ using a = qp::activation<qp::a8_token>;
 using t = qp::transform<qp::block_hadamard<64>>;
 
 template <class A, class B>
-constexpr bool same_slots = std::is_same_v<typename A::weight_spec, typename B::weight_spec>&&
-    std::is_same_v<typename A::activation_spec, typename B::activation_spec>&&
-        std::is_same_v<typename A::transform_type, typename B::transform_type>&&
-            std::is_same_v<typename A::sparsity_type, typename B::sparsity_type>&&
-                std::is_same_v<typename A::low_rank_type, typename B::low_rank_type>&&
-                    std::is_same_v<typename A::outliers_type, typename B::outliers_type>;
+constexpr bool same_slots =
+    std::is_same_v<typename A::weight_spec, typename B::weight_spec> &&
+    std::is_same_v<typename A::activation_spec, typename B::activation_spec> &&
+    std::is_same_v<typename A::transform_type, typename B::transform_type> &&
+    std::is_same_v<typename A::sparsity_type, typename B::sparsity_type> &&
+    std::is_same_v<typename A::low_rank_type, typename B::low_rank_type> &&
+    std::is_same_v<typename A::outliers_type, typename B::outliers_type>;
 
 }  // namespace
 

@@ -29,7 +29,7 @@ class gguf_writer {
 
   /// Adds a number or a bool; its C++ type decides the type in the file.
   template <class T>
-  requires std::is_arithmetic_v<T>
+    requires std::is_arithmetic_v<T>
   void set(std::string_view key, T value) {
     begin_entry(key, type_number<T>());
     put(metadata_, value);
@@ -119,7 +119,7 @@ class gguf_writer {
       return std::is_signed_v<T> ? 1 : 0;
   }
   template <class T>
-  requires std::is_arithmetic_v<T>
+    requires std::is_arithmetic_v<T>
   static void put(buffer& to, T value) {
     const auto bytes = std::as_bytes(std::span(&value, 1));
     to.insert(to.end(), bytes.begin(), bytes.end());

@@ -36,7 +36,7 @@ class aligned_buffer {
   QOMPOSE_INLINE explicit aligned_buffer(std::size_t size) : size_(size) {
     if (size == 0) return;
     const std::size_t bytes = size * sizeof(T);
-    data_ = static_cast<T*>(::operator new (bytes, std::align_val_t{alignment}));
+    data_ = static_cast<T*>(::operator new(bytes, std::align_val_t{alignment}));
     advise_huge_pages(data_, bytes);
     std::memset(static_cast<void*>(data_), 0, bytes);
   }
@@ -51,7 +51,7 @@ class aligned_buffer {
     return *this;
   }
   QOMPOSE_INLINE ~aligned_buffer() {
-    if (data_ != nullptr) ::operator delete (data_, std::align_val_t{alignment});
+    if (data_ != nullptr) ::operator delete(data_, std::align_val_t{alignment});
   }
 
   [[nodiscard]] QOMPOSE_INLINE T* data() noexcept { return data_; }

@@ -40,8 +40,8 @@ class matrix_view {
 
   /// A view of mutable elements is a view of constant ones.
   template <class U>
-  requires(std::is_same_v<const U, T>) QOMPOSE_INLINE
-      constexpr matrix_view(matrix_view<U> other) noexcept
+    requires(std::is_same_v<const U, T>)
+  QOMPOSE_INLINE constexpr matrix_view(matrix_view<U> other) noexcept
       : matrix_view(other.data(), other.rows(), other.cols(), other.row_stride()) {}
 
   [[nodiscard]] QOMPOSE_INLINE constexpr T* data() const noexcept { return data_; }
@@ -71,11 +71,11 @@ class matrix_view {
   std::size_t row_stride_ = 0;
 };
 
-/// What @ref as_matrix takes: a two-dimensional container that knows its shape and its strides,
+/// What `as_matrix` takes: a two-dimensional container that knows its shape and its strides,
 /// as xtensor's and mdspan-like types do.
 template <class E>
 concept strided_matrix = requires(E& e) {
-  {*e.data()};
+  { *e.data() };
   { e.shape()[0] } -> std::convertible_to<std::size_t>;
   { e.strides()[0] } -> std::convertible_to<std::ptrdiff_t>;
   { e.shape().size() } -> std::convertible_to<std::size_t>;

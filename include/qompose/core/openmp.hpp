@@ -37,7 +37,7 @@ struct openmp {
     }
     // An exception must not leave a parallel region; the first one is carried out of it.
     std::exception_ptr failure;
-#pragma omp parallel for schedule(dynamic, 1) num_threads(static_cast <int>(concurrency()))
+#pragma omp parallel for schedule(dynamic, 1) num_threads(static_cast<int>(concurrency()))
     for (std::size_t i = 0; i < n; ++i) {
       try {
         f(i);

@@ -15,10 +15,8 @@ namespace qompose {
 /// It must not know its scale, its neighbours, or how codes lie in bytes.
 template <class F>
 concept number_format = requires(float value, typename F::storage_type code) {
-  { F::encode(value) }
-  noexcept->std::same_as<typename F::storage_type>;
-  { F::decode(code) }
-  noexcept->std::same_as<float>;
+  { F::encode(value) } noexcept -> std::same_as<typename F::storage_type>;
+  { F::decode(code) } noexcept -> std::same_as<float>;
   { F::bits } -> std::convertible_to<int>;
   { F::name } -> std::convertible_to<std::string_view>;
   { F::max_finite } -> std::convertible_to<float>;

@@ -15,10 +15,8 @@ namespace qompose {
 /// It must not know what the scale is or how anything is stored.
 template <class G>
 concept granularity = requires(std::size_t n) {
-  { G::group_rows(n) }
-  noexcept->std::same_as<std::size_t>;
-  { G::group_cols(n) }
-  noexcept->std::same_as<std::size_t>;
+  { G::group_rows(n) } noexcept -> std::same_as<std::size_t>;
+  { G::group_cols(n) } noexcept -> std::same_as<std::size_t>;
 };
 
 }  // namespace qompose

@@ -36,7 +36,8 @@ struct zero_storage {
   using type = nothing;
 };
 template <class Zero>
-requires(!std::is_same_v<Zero, no_zero>) struct zero_storage<Zero> {
+  requires(!std::is_same_v<Zero, no_zero>)
+struct zero_storage<Zero> {
   using type = quantized_matrix<typename Zero::format>;
 };
 

@@ -17,12 +17,9 @@ namespace qompose {
 /// happens to the row afterwards.
 template <class T>
 concept transform_policy = requires(const typename T::data& data, float* row, std::size_t n) {
-  { T::forward(data, row, n) }
-  noexcept;
-  { T::fold(data, row, n) }
-  noexcept;
-  { T::unfold(data, row, n) }
-  noexcept;
+  { T::forward(data, row, n) } noexcept;
+  { T::fold(data, row, n) } noexcept;
+  { T::unfold(data, row, n) } noexcept;
   { T::is_identity } -> std::convertible_to<bool>;
 };
 
