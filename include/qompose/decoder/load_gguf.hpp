@@ -141,8 +141,8 @@ inline void refuse_unsupported_gguf(const gguf_file& file, const std::string& pr
                        std::to_string(config.head_dim) + ", the size of a head");
     }
   }
-  const gguf_value& eps = gguf_required(file, prefix + "attention.layer_norm_rms_epsilon");
-  config.rms_norm_eps = positive_float(eps.as_double(), eps.key);
+  const gguf_value* eps = &gguf_required(file, prefix + "attention.layer_norm_rms_epsilon");
+  config.rms_norm_eps = positive_float(eps->as_double(), eps->key);
   if (const gguf_value* theta = file.find(prefix + "rope.freq_base")) {
     config.rope_theta = positive_float(theta->as_double(), theta->key);
   }
