@@ -15,32 +15,11 @@
 #include "qompose/compress/input_moments.hpp"
 #include "qompose/core/error.hpp"
 #include "qompose/decoder/model_weights.hpp"
+#include "qompose/decoder/rebalance.hpp"
 
 namespace qompose {
 namespace detail {
 inline namespace QOMPOSE_ISA {
-
-/// Mean square of every column of matrices with the same inputs.
-inline std::vector<double> column_mean_squares(
-    std::initializer_list<const weight_source*> matrices) {
-  constexpr std::size_t block = 64;
-  const std::size_t cols = (*matrices.begin())->cols;
-  std::vector<double> sums(cols);
-  std::vector<float> dense(block * cols);
-  std::size_t rows = 0;
-  for (const weight_source* matrix : matrices) {
-    for (std::size_t first = 0; first < matrix->rows; first += block) {
-      const std::size_t count = std::min(block, matrix->rows - first);
-      matrix->read_rows(first, count, dense.data());
-      for (std::size_t i = 0; i < count * cols; ++i) {
-        sums[i % cols] += static_cast<double>(dense[i]) * static_cast<double>(dense[i]);
-      }
-    }
-    rows += matrix->rows;
-  }
-  for (double& sum : sums) sum /= static_cast<double>(rows);
-  return sums;
-}
 
 /// Factors for columns, with a geometric mean of one; 1 where a channel or a column is empty.
 inline std::vector<float> balancing_factors(const std::vector<double>& inputs,
@@ -68,12 +47,6 @@ inline std::vector<float> balancing_factors(const std::vector<double>& inputs,
 
 inline void divide(std::vector<float>& values, std::span<const float> factors) {
   for (std::size_t i = 0; i < values.size(); ++i) values[i] /= factors[i];
-}
-
-inline std::vector<float> inverse(std::span<const float> factors) {
-  std::vector<float> result(factors.size());
-  for (std::size_t i = 0; i < factors.size(); ++i) result[i] = 1.0f / factors[i];
-  return result;
 }
 
 inline std::vector<double> channel_squares(const block_gram& gram) {
@@ -154,14 +127,14 @@ inline void balance_inputs(model_weights& weights, std::span<input_moments> mome
       attended[c] = value[kv_head * config.head_dim + c % config.head_dim];
     }
     layer.o_proj.scale_columns(attended);
-    layer.v_proj.scale_rows(detail::inverse(value));
+    layer.v_proj.scale_rows(detail::reciprocals(value));
     detail::divide(layer.v_bias, value);
     inputs.attention_out.divide_channels(attended);
 
     const auto hidden = detail::balancing_factors(detail::channel_squares(inputs.ffn_out),
                                                   detail::column_mean_squares({&layer.down_proj}));
     layer.down_proj.scale_columns(hidden);
-    layer.up_proj.scale_rows(detail::inverse(hidden));
+    layer.up_proj.scale_rows(detail::reciprocals(hidden));
     detail::divide(layer.up_bias, hidden);
     inputs.ffn_out.divide_channels(hidden);
   }

@@ -40,8 +40,9 @@ inline void multiply(std::vector<float>& values, std::span<const float> factors)
   for (std::size_t i = 0; i < values.size(); ++i) values[i] *= factors[i];
 }
 
-/// Root mean square of each column of matrices on top of each other; 1 for a column of zeros.
-inline std::vector<float> column_rms(std::initializer_list<const weight_source*> matrices) {
+/// Mean square of each column of matrices on top of each other; their pages are dropped.
+inline std::vector<double> column_mean_squares(
+    std::initializer_list<const weight_source*> matrices) {
   const std::size_t cols = (*matrices.begin())->cols;
   std::vector<double> squares(cols);
   std::vector<float> row(cols);
@@ -56,12 +57,20 @@ inline std::vector<float> column_rms(std::initializer_list<const weight_source*>
     rows += matrix->rows;
     matrix->release();
   }
-  for (std::size_t c = 0; c < cols; ++c) {
-    const double rms = std::sqrt(squares[c] / static_cast<double>(rows));
+  for (double& square : squares) square /= static_cast<double>(rows);
+  return squares;
+}
+
+/// Root mean square of each column; 1 for a column of zeros.
+inline std::vector<float> column_rms(std::initializer_list<const weight_source*> matrices) {
+  const std::vector<double> squares = column_mean_squares(matrices);
+  std::vector<float> result(squares.size());
+  for (std::size_t c = 0; c < squares.size(); ++c) {
+    const double rms = std::sqrt(squares[c]);
     // A column that is not finite is left for the compression to report.
-    row[c] = rms > 1e-30 && rms < 1e30 ? static_cast<float>(rms) : 1.0f;
+    result[c] = rms > 1e-30 && rms < 1e30 ? static_cast<float>(rms) : 1.0f;
   }
-  return row;
+  return result;
 }
 
 }  // namespace QOMPOSE_ISA
