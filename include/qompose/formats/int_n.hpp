@@ -87,9 +87,19 @@ struct uint_n {
   }
 };
 
+using int2 = int_n<2>;
+using int3 = int_n<3>;
 using int4 = int_n<4>;
+using int5 = int_n<5>;
+using int6 = int_n<6>;
+using int7 = int_n<7>;
 using int8 = int_n<8>;
+using uint2 = uint_n<2>;
+using uint3 = uint_n<3>;
 using uint4 = uint_n<4>;
+using uint5 = uint_n<5>;
+using uint6 = uint_n<6>;
+using uint7 = uint_n<7>;
 using uint8 = uint_n<8>;
 
 static_assert(integer_format<int4> && integer_format<int8> && integer_format<uint4>);

@@ -220,7 +220,7 @@ HWY_INLINE VF LoadFloats(const std::uint8_t* p) {
     const hn::Rebind<hwy::float16_t, DF> half;
     return hn::PromoteTo(DF(), hn::LoadU(half, reinterpret_cast<const hwy::float16_t*>(p)));
   } else {
-    static_assert(std::is_same_v<Format, bf16>);
+    static_assert(std::is_base_of_v<bf16, Format>);
     const hn::Rebind<std::uint16_t, DF> half;
     const hn::Rebind<std::uint32_t, DF> word;
     const auto bits = hn::LoadU(half, reinterpret_cast<const std::uint16_t*>(p));
