@@ -16,6 +16,7 @@
 #include "qompose/formats/fp16.hpp"
 #include "qompose/formats/fp32.hpp"
 #include "qompose/formats/int_n.hpp"
+#include "qompose/granularity/per_block.hpp"
 #include "qompose/granularity/per_channel.hpp"
 #include "qompose/granularity/per_group.hpp"
 #include "qompose/granularity/per_tensor.hpp"
@@ -59,7 +60,8 @@ using unsigned_formats =
 
 /// The group size 7 divides hardly anything.
 using granularities = std::tuple<qp::per_tensor, qp::per_channel, qp::per_token, qp::per_group<7>,
-                                 qp::per_group<32>, qp::per_group<1000>>;
+                                 qp::per_group<32>, qp::per_group<1000>, qp::per_block<3, 32>,
+                                 qp::per_block<2, qp::whole_rows>>;
 
 using transforms = std::tuple<qp::no_transform, qp::block_hadamard<2>, qp::block_hadamard<64>,
                               qp::block_hadamard<512>>;
@@ -70,9 +72,6 @@ using outlier_policies = std::tuple<qp::no_outliers>;
 using cache_layouts = std::tuple<qp::contiguous>;
 using evictions = std::tuple<qp::keep_all>;
 
-/// Scales that are numbers of 6 bits themselves, eight to a half, as in GGUF's K types.
-using nested_scales = qp::quant<qp::uint_n<6>, qp::per_group<8>, qp::scale<qp::fp16>>;
-
 /// Tensor specs that between them meet every branch of storing and packing.
 using tensor_specs = std::tuple<
     qp::fp32, qp::fp16, qp::bf16, qp::int8, qp::quant<qp::int8, qp::per_tensor>, qp::w8_channel,
@@ -82,9 +81,13 @@ using tensor_specs = std::tuple<
     qp::quant<qp::uint4, qp::per_group<32>, qp::scale<qp::fp16>, qp::zero<qp::uint4>>,
     qp::quant<qp::uint8, qp::per_tensor, qp::scale<qp::fp32>, qp::zero<qp::uint8>>,
     qp::quant<qp::uint8, qp::per_group<24>, qp::scale<qp::fp32>, qp::minimum<qp::bf16>>,
-    qp::quant<qp::uint4, qp::per_group<32>, qp::scale<nested_scales>, qp::minimum<qp::fp16>>,
+    qp::quant<qp::uint4, qp::per_group<32>, qp::scale<qp::six_bit_scales>, qp::minimum<qp::fp16>>,
     qp::quant<qp::int4, qp::per_group<16>, qp::scale<qp::quant<qp::uint8, qp::per_channel>>>,
-    qp::quant<qp::int4, qp::per_group<16>, qp::scale<qp::quant<qp::uint4, qp::per_tensor>>>>;
+    qp::quant<qp::int4, qp::per_group<16>, qp::scale<qp::quant<qp::uint4, qp::per_tensor>>>,
+    qp::mxfp4, qp::mxint8, qp::nvfp4, qp::nf4_double, qp::q4_k_like, qp::w4_progressive,
+    qp::fp8_e4m3, qp::quant<qp::fp6_e3m2, qp::per_block<3, 20>, qp::scale<qp::bf16>>,
+    qp::ternary_channel, qp::binary_g128, qp::quant<qp::codebook<5>, qp::per_group<24>>,
+    qp::codebook4_shared>;
 
 /// Recipes with names.
 using recipes =

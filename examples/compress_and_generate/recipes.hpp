@@ -11,7 +11,7 @@
 
 #include "qompose/decoder/model_recipe.hpp"
 #include "qompose/recipe/bits.hpp"
-#include "qompose/recipe/fit.hpp"
+#include "qompose/rules/mse_search.hpp"
 #include "qompose/recipe/presets.hpp"
 
 namespace demo {

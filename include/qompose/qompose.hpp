@@ -16,5 +16,7 @@
 #include "qompose/nn/kv_cache.hpp"
 #include "qompose/nn/linear.hpp"
 #include "qompose/nn/rope.hpp"
-#include "qompose/tensor/quantize.hpp"
+#include "qompose/quantize/dequantize.hpp"
+#include "qompose/quantize/fake_quantize.hpp"
+#include "qompose/quantize/quantize.hpp"
 #endif

@@ -11,9 +11,11 @@
 
 #include "policy_lists.hpp"
 #include "qompose/nn/compress.hpp"
+#include "qompose/rules/mse_search.hpp"
 #include "support/catch.hpp"
 #include "support/contains.hpp"
 #include "support/matrix.hpp"
+#include "support/same.hpp"
 #include "support/slow_quantize.hpp"
 #include "support/table5.hpp"
 
@@ -25,23 +27,6 @@ namespace qp = qompose;
 using namespace qompose_tests;
 
 namespace {
-
-template <class Spec>
-bool same(const qp::quantized_matrix<Spec>& a, const qp::quantized_matrix<Spec>& b) {
-  if (a.rows() != b.rows() || a.cols() != b.cols()) return false;
-  for (std::size_t r = 0; r < a.rows(); ++r) {
-    for (std::size_t c = 0; c < a.cols(); ++c) {
-      if (a.code(r, c) != b.code(r, c)) return false;
-    }
-  }
-  if constexpr (qp::quant_spec<Spec>) {
-    if (!same(a.scales(), b.scales())) return false;
-    if constexpr (!std::is_same_v<typename Spec::zero_type, qp::no_zero>) {
-      return same(a.zeros(), b.zeros());
-    }
-  }
-  return true;
-}
 
 template <class Recipe>
 matrix dense(const qp::linear<Recipe>& layer) {

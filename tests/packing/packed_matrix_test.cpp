@@ -6,35 +6,20 @@
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
+#include <numeric>
 
 #include "policy_lists.hpp"
-#include "qompose/tensor/quantize.hpp"
+#include "qompose/quantize/quantize.hpp"
 #include "support/catch.hpp"
 #include "support/matrix.hpp"
+#include "support/same.hpp"
 
 namespace qp = qompose;
 using qompose_tests::matrix;
 using qompose_tests::random_matrix;
+using qompose_tests::same;
 
 namespace {
-
-/// True where all codes of two matrices agree, scales and zero points included.
-template <class Spec>
-bool same(const qp::quantized_matrix<Spec>& a, const qp::quantized_matrix<Spec>& b) {
-  if (a.rows() != b.rows() || a.cols() != b.cols()) return false;
-  for (std::size_t r = 0; r < a.rows(); ++r) {
-    for (std::size_t c = 0; c < a.cols(); ++c) {
-      if (a.code(r, c) != b.code(r, c)) return false;
-    }
-  }
-  if constexpr (qp::quant_spec<Spec>) {
-    if (!same(a.scales(), b.scales())) return false;
-    if constexpr (!std::is_same_v<typename Spec::zero_type, qp::no_zero>) {
-      return same(a.zeros(), b.zeros());
-    }
-  }
-  return true;
-}
 
 /// A bound for what packing may change of a value: a zero point becomes the offset -scale * zero,
 /// which rounds once, as do scale * code and their sum, each by 2^-24 of what it rounds.
@@ -75,14 +60,17 @@ TEMPLATE_LIST_TEST_CASE(
   }
 }
 
-TEMPLATE_LIST_TEST_CASE("packed_matrix: rows may arrive in blocks of 16 where scales stay in rows",
+TEMPLATE_LIST_TEST_CASE("packed_matrix: rows may arrive in blocks that share no scale",
                         "[packing][panels]", qompose_tests::tensor_specs) {
-  if constexpr (qp::detail::is_row_local<TestType>()) {
-    const matrix x = random_matrix(41, 50, 3);
-    qp::packed_matrix<TestType> packed(41, 50);
+  if constexpr (qp::detail::rows_that_share<TestType>() > 0) {
+    const matrix x = random_matrix(107, 50, 3);
+    qp::packed_matrix<TestType> packed(107, 50);
+    constexpr std::size_t step = std::lcm(std::size_t{16}, qp::detail::rows_that_share<TestType>());
+    static_assert(step <= 48);
     // Out of order, as threads would store them.
-    for (const std::size_t first : {32u, 0u, 16u}) {
-      const std::size_t count = std::min<std::size_t>(16, 41 - first);
+    for (std::size_t first = 106 / step * step + step; first > 0;) {
+      first -= step;
+      const std::size_t count = std::min(step, 107 - first);
       packed.store(first, qp::quantize<TestType>(x.view().rows(first, count)));
     }
     CHECK(same(packed.quantized(), qp::quantize<TestType>(x.view())));

@@ -7,7 +7,6 @@
 #include "support/catch.hpp"
 
 namespace qp = qompose;
-using qompose_tests::nested_scales;
 
 TEST_CASE("bits_per_element: counts codes, scales, zero points and minima", "[recipe][bits]") {
   CHECK(qp::bits_per_element<qp::fp32>(3, 5) == 32.0);
@@ -37,13 +36,32 @@ TEST_CASE("bits_per_element: follows scales that are quantized themselves", "[re
   using two_level = qp::quant<qp::uint4, qp::per_group<32>, qp::scale<scales>>;
   CHECK(qp::bits_per_element<two_level>(4, 64) == 4.0 + (2 * 8 + 32) / 64.0);
   // The 4.5 bits of GGUF's Q4_K: eight 6-bit scales and minima, a half for either.
-  using q4_k =
-      qp::quant<qp::uint4, qp::per_group<32>, qp::scale<nested_scales>, qp::minimum<nested_scales>>;
-  CHECK(qp::bits_per_element<q4_k>(3, 256) == 4.5);
+  CHECK(qp::bits_per_element<qp::q4_k_like>(3, 256) == 4.5);
   // One float for all scales of the matrix.
   using per_tensor_scales =
       qp::quant<qp::int4, qp::per_group<16>, qp::scale<qp::quant<qp::uint4, qp::per_tensor>>>;
   CHECK(qp::total_bits<per_tensor_scales>(4, 32) == 4 * 32 * 4 + 8 * 4 + 32);
+}
+
+TEST_CASE("bits_per_element: counts codebooks, one a group or one in all", "[recipe][bits]") {
+  CHECK(qp::bits_per_element<qp::codebook4>(10, 64) == 4.0 + 16 * 16 / 64.0);
+  CHECK(qp::total_bits<qp::codebook4_shared>(3, 128) == 3 * 128 * 4 + 3 * 2 * 16 + 16 * 16);
+  CHECK(qp::total_bits<qp::quant<qp::codebook<5, qp::fp32>, qp::per_group<24>>>(2, 25) ==
+        2 * 25 * 3 + 4 * 5 * 32);
+  CHECK(qp::total_bits<qp::codebook4_shared>(0, 128) == 0);
+}
+
+TEST_CASE("bits_per_element: the bits that the formats' publications state", "[recipe][bits]") {
+  CHECK(qp::bits_per_element<qp::mxfp4>(8, 4096) == 4.25);
+  CHECK(qp::bits_per_element<qp::mxfp6_e2m3>(8, 4096) == 6.25);
+  CHECK(qp::bits_per_element<qp::mxint8>(8, 4096) == 8.25);
+  CHECK(qp::bits_per_element<qp::nvfp4>(4096, 4096) == Approx(4.5));
+  CHECK(qp::bits_per_element<qp::nf4_g64>(8, 4096) == 4.5);
+  CHECK(qp::bits_per_element<qp::nf4_double>(4096, 4096) == Approx(4.0 + 8.0 / 64 + 64.0 / (64 * 256)));
+  CHECK(qp::bits_per_element<qp::vsq4_v16>(8, 4096) == Approx(4.25 + 32.0 / 4096));
+  CHECK(qp::bits_per_element<qp::w4_progressive>(8, 4096) == Approx(4 + 12.0 / 128 + 32.0 / 4096));
+  CHECK(qp::bits_per_element<qp::quant<qp::int8, qp::per_block<4, qp::whole_rows>>>(8, 16) ==
+        8.0 + 32.0 / 64);
 }
 
 TEST_CASE("bits_per_element: is known at compile time", "[recipe][bits]") {

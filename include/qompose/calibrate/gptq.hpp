@@ -13,9 +13,8 @@
 #include "qompose/calibrate/block_gram.hpp"
 #include "qompose/core/error.hpp"
 #include "qompose/core/matrix_view.hpp"
-#include "qompose/recipe/fit.hpp"
 #include "qompose/recipe/quant.hpp"
-#include "qompose/tensor/quantize.hpp"
+#include "qompose/quantize/quantize.hpp"
 
 namespace qompose {
 
@@ -134,7 +133,7 @@ class gptq_feedback {
 /// @par Source
 /// Frantar et al., "GPTQ", ICLR 2023, arXiv:2210.17323, algorithm 1, with the Hessian cut to
 /// blocks along its diagonal.
-template <class Rule = absmax>
+template <class Rule = default_rule>
 struct gptq_rule {
   Rule rule = {};
   const gptq_feedback* feedback = nullptr;  ///< of the matrix at hand, in the recipe's basis
@@ -163,11 +162,9 @@ struct gptq_rule {
     for (std::size_t c = 0; c < q.cols(); ++c) {
       if (c % q.group_cols() == 0) {
         const std::size_t size = std::min(q.group_cols(), q.cols() - c);
-        detail::store_scale(q, r, c / q.group_cols(), rule, w + c, size);
+        detail::store_fit(q, r, c / q.group_cols(), detail::fit_group<Spec>(rule, w + c, size));
         scale = q.scale(r, c);
-        if constexpr (!std::is_same_v<zero_type, no_zero>) {
-          zero_or_minimum = q.zeros().value(r / q.group_rows(), c / q.group_cols());
-        }
+        zero_or_minimum = q.zero_or_minimum(r, c);
       }
       if (scale != 0.0f) {
         q.set_code(r, c, detail::encode_scaled<element, zero_type>(w[c], scale, zero_or_minimum));

@@ -16,7 +16,7 @@
 #include "qompose/core/token.hpp"
 #include "qompose/decoder/compress_model.hpp"
 #include "qompose/decoder/model_weights.hpp"
-#include "qompose/recipe/fit.hpp"
+#include "qompose/rules/default_rule.hpp"
 
 namespace qompose {
 
@@ -95,7 +95,7 @@ template <executor Executor = serial>
 /// @param options  fitting rule and progress callback
 /// @param run      who runs the pieces; the result does not depend on it
 /// @throws as `compress_model` without text
-template <class ModelRecipe, class Rule = absmax, executor Executor = serial>
+template <class ModelRecipe, class Rule = default_rule, executor Executor = serial>
 [[nodiscard]] decoder<ModelRecipe> compress_model(const calibrated_model& model,
                                                   const compress_options<Rule>& options = {},
                                                   const Executor& run = {}) {
@@ -112,7 +112,7 @@ template <class ModelRecipe, class Rule = absmax, executor Executor = serial>
 /// @param options             fitting rule and progress callback
 /// @param run                 who runs the pieces; the result does not depend on it
 /// @throws as `calibrate` and `compress_model` without text
-template <class ModelRecipe, class Rule = absmax, executor Executor = serial>
+template <class ModelRecipe, class Rule = default_rule, executor Executor = serial>
 [[nodiscard]] decoder<ModelRecipe> compress_model(const model_weights& weights,
                                                   std::span<const token_id> calibration_tokens,
                                                   const compress_options<Rule>& options = {},

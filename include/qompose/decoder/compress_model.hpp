@@ -21,12 +21,12 @@
 #include "qompose/decoder/decoder.hpp"
 #include "qompose/decoder/model_weights.hpp"
 #include "qompose/nn/compress.hpp"
-#include "qompose/recipe/fit.hpp"
+#include "qompose/rules/default_rule.hpp"
 
 namespace qompose {
 
 /// What `compress_model` takes besides the recipe.
-template <class Rule = absmax>
+template <class Rule = default_rule>
 struct compress_options {
   Rule rule = {};  ///< finds the scales
   /// Called after every block and after the embedding, with how many are done, of how many.
@@ -175,7 +175,7 @@ inline namespace QOMPOSE_ISA {
 /// @param run      who runs the rows; the result does not depend on it
 /// @throws qompose::value_error at a NaN or an infinity, naming the matrix and the position
 /// @throws qompose::argument_error if heads are longer than the kernels take
-template <class ModelRecipe, class Rule = absmax, executor Executor = serial>
+template <class ModelRecipe, class Rule = default_rule, executor Executor = serial>
 [[nodiscard]] decoder<ModelRecipe> compress_model(const model_weights& weights,
                                                   const compress_options<Rule>& options = {},
                                                   const Executor& run = {}) {

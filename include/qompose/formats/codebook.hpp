@@ -55,6 +55,8 @@ struct codebook {
   static constexpr int bits = std::bit_width(static_cast<unsigned>(K - 1));
   static constexpr int entries = K;
   static constexpr codebook_scope scope = Scope;
+  /// What the scales of a shared codebook bring the largest magnitude of a group to.
+  static constexpr float max_finite = 1.0f;
 
   /// The index of the nearest entry, the lower one at a tie.
   /// @param values  the K entries, ascending

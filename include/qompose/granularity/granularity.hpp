@@ -6,6 +6,7 @@
 
 #include <concepts>
 #include <cstddef>
+#include <string_view>
 
 namespace qompose {
 
@@ -17,6 +18,7 @@ template <class G>
 concept granularity = requires(std::size_t n) {
   { G::group_rows(n) } noexcept -> std::same_as<std::size_t>;
   { G::group_cols(n) } noexcept -> std::same_as<std::size_t>;
+  { G::name } -> std::convertible_to<std::string_view>;
 };
 
 }  // namespace qompose

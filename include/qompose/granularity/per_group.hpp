@@ -5,8 +5,10 @@
 /// @brief One scale per run of N elements along a row.
 
 #include <cstddef>
+#include <string_view>
 
 #include "qompose/core/config.hpp"
+#include "qompose/core/fixed_text.hpp"
 #include "qompose/granularity/granularity.hpp"
 
 namespace qompose {
@@ -17,6 +19,12 @@ template <std::size_t N>
 struct per_group {
   static_assert(N > 0,
                 "qompose: per_group: group_size is 0; use per_channel for one scale per row");
+
+ private:
+  static constexpr detail::fixed_text name_ = detail::fixed_text() + "per_group<" + N + ">";
+
+ public:
+  static constexpr std::string_view name = name_.view();
   static constexpr std::size_t group_size = N;
 
   QOMPOSE_INLINE static constexpr std::size_t group_rows(std::size_t) noexcept { return 1; }

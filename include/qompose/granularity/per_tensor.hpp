@@ -5,6 +5,7 @@
 /// @brief One scale for a whole tensor.
 
 #include <cstddef>
+#include <string_view>
 
 #include "qompose/core/config.hpp"
 #include "qompose/granularity/granularity.hpp"
@@ -13,6 +14,8 @@ namespace qompose {
 
 /// One scale for the whole matrix.
 struct per_tensor {
+  static constexpr std::string_view name = "per_tensor";
+
   QOMPOSE_INLINE static constexpr std::size_t group_rows(std::size_t rows) noexcept { return rows; }
   QOMPOSE_INLINE static constexpr std::size_t group_cols(std::size_t cols) noexcept { return cols; }
 };

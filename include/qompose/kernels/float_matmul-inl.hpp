@@ -12,28 +12,17 @@
 #endif
 
 #include <algorithm>
-#include <array>
 #include <cstddef>
 #include <cstdint>
 
 #include "qompose/kernels/arguments.hpp"
+#include "qompose/kernels/decode-inl.hpp"
 #include "qompose/kernels/simd-inl.hpp"
 
 QOMPOSE_BEFORE_NAMESPACE();
 namespace qompose {
 inline namespace QOMPOSE_ISA {
 namespace HWY_NAMESPACE {
-
-/// The value of every code of a format of at most 8 bits, scale not applied.
-template <class Element>
-inline constexpr auto kDecodeTable = [] {
-  std::array<float, 256> table{};
-  for (int i = 0; i < (1 << Element::bits); ++i) {
-    table[static_cast<std::size_t>(i)] =
-        Element::decode(static_cast<typename Element::storage_type>(i));
-  }
-  return table;
-}();
 
 /// Float dot products over panels.
 ///
@@ -101,9 +90,33 @@ struct FloatMatmul {
     StoreFirst(value, a.y + token * a.y_stride + row, count);
   }
 
+  /// The codebooks of group g of a panel's rows, where the layout has them.
+  static HWY_INLINE const float* Codebooks(const detail::matmul_arguments& a, std::size_t p,
+                                           std::size_t g) {
+    if constexpr (Layout::is_learned && !Layout::is_shared) {
+      const std::size_t book = (p * a.geometry.groups + g) * panel_rows;
+      return a.weights.codebooks + book * Layout::codebook_floats;
+    } else {
+      return a.weights.codebooks;
+    }
+  }
+  /// Values of codes in 32-bit lanes: of the format's table, or of each row's codebook.
+  static HWY_INLINE VF LookUpCodes(VI code, std::size_t part, const float* codebooks) {
+    if constexpr (!Layout::is_learned) {
+      return hn::GatherIndex(DF(), kDecodeTable<Element>.data(), code);
+    } else if constexpr (Layout::is_shared) {
+      return hn::GatherIndex(DF(), codebooks, code);
+    } else {
+      constexpr auto kFloats = static_cast<std::int32_t>(Layout::codebook_floats);
+      const VI row = hn::Iota(DI(), static_cast<std::int32_t>(part * N));
+      return hn::GatherIndex(DF(), codebooks, hn::Add(code, hn::Mul(row, hn::Set(DI(), kFloats))));
+    }
+  }
+
   /// Calls use(column 0 .. 7, values) for eight columns of one vector of rows; no scale applied.
   template <class Use>
-  static HWY_INLINE void Decode(const std::uint8_t* w, std::size_t part, Use&& use) {
+  static HWY_INLINE void Decode(const std::uint8_t* w, std::size_t part, const float* codebooks,
+                                Use&& use) {
     if constexpr (Layout::width == code_width::nibble) {
       const VI fields = hn::LoadU(DI(), reinterpret_cast<const std::int32_t*>(w + part * 4 * N));
       const VI mask = hn::Set(DI(), 15);
@@ -127,7 +140,7 @@ struct FloatMatmul {
             use(column, hn::ConvertTo(DF(), hn::Add(hn::ShiftRight<24>(top), offset)));
           } else {
             const VI code = hn::And(hn::ShiftRight<24>(top), hn::Set(DI(), 255));
-            use(column, hn::GatherIndex(DF(), kDecodeTable<Element>.data(), code));
+            use(column, LookUpCodes(code, part, codebooks));
           }
         });
       });
@@ -160,7 +173,7 @@ struct FloatMatmul {
       });
       for (std::size_t k = begin; k < end; k += 8, w += 8 * Layout::column_bytes) {
         Unroll<kVectors>([&](auto v) QOMPOSE_FLATTEN {
-          Decode(w + (v / kParts) * panel_bytes, v % kParts,
+          Decode(w + (v / kParts) * panel_bytes, v % kParts, Codebooks(a, p + v / kParts, g),
                  [&](auto column, VF values) QOMPOSE_FLATTEN {
                    VF& s = sum[decltype(column)::value % kChains][v];
                    s = hn::MulAdd(values, hn::Set(DF(), x[k + column]), s);
@@ -176,6 +189,8 @@ struct FloatMatmul {
         if constexpr (kChains == 2) value = hn::Add(value, sum[1][v]);
         if constexpr (Layout::is_scaled) {
           total[v] = hn::MulAdd(value, Scale(a, p + v / kParts, g, v % kParts), total[v]);
+        } else if constexpr (Layout::is_learned) {
+          total[v] = hn::Add(total[v], value);
         } else {
           total[v] = value;
         }
@@ -199,7 +214,7 @@ struct FloatMatmul {
         VF offset = hn::Zero(DF());
         if constexpr (Layout::is_scaled) scale = Scale(a, p, g, part);
         if constexpr (Layout::has_offset) offset = Offset(a, p, g, part);
-        Decode(Codes(a, p, k), part, [&](auto column, VF values) QOMPOSE_FLATTEN {
+        Decode(Codes(a, p, k), part, Codebooks(a, p, g), [&](auto column, VF values) QOMPOSE_FLATTEN {
           if constexpr (Layout::has_offset) {
             values = hn::MulAdd(values, scale, offset);
           } else if constexpr (Layout::is_scaled) {

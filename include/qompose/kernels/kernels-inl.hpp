@@ -12,10 +12,12 @@
 #endif
 
 #include "qompose/kernels/attention-inl.hpp"
+#include "qompose/kernels/decode-inl.hpp"
 #include "qompose/kernels/elementwise-inl.hpp"
 #include "qompose/kernels/float_matmul-inl.hpp"
 #include "qompose/kernels/integer_matmul-inl.hpp"
 #include "qompose/kernels/prepare-inl.hpp"
+#include "qompose/kernels/quantize-inl.hpp"
 
 QOMPOSE_BEFORE_NAMESPACE();
 namespace qompose {
@@ -28,8 +30,16 @@ struct Kernels {
   using integer_matmul = IntegerMatmul<Layout>;
   template <class Layout>
   using float_matmul = FloatMatmul<Layout>;
-  template <class Matmul, class Transform, class Activation>
-  using prepare = Prepare<Matmul, Transform, Activation>;
+  template <class Matmul, class Transform, class Rounding>
+  using prepare = Prepare<Matmul, Transform, Rounding>;
+  using range_of = RangeOf;
+  template <class Element, class Zero>
+  using encode = Encode<Element, Zero>;
+  using encode_sorted = EncodeSorted;
+  template <class Element, class Zero>
+  using decode = Decode<Element, Zero>;
+  template <class Element>
+  using decode_learned = DecodeLearned<Element>;
   using elementwise = Elementwise;
   template <class Keys, class Values>
   using attention = Attention<Keys, Values>;

@@ -18,8 +18,8 @@
 #include <limits>
 
 #include "qompose/kernels/arguments.hpp"
+#include "qompose/kernels/quantize-inl.hpp"
 #include "qompose/kernels/simd-inl.hpp"
-#include "qompose/tensor/fake_quantize.hpp"
 #include "qompose/transforms/block_hadamard.hpp"
 #include "qompose/transforms/no_transform.hpp"
 
@@ -101,44 +101,18 @@ struct QuantizeRow {
   /// @return the scale; 1 for a row of zeros; NaN (and codes of 0) where x holds NaN or infinity,
   ///         so that the fault shows in every result of the row
   static HWY_INLINE float Run(const float* x, std::size_t n, std::int8_t* codes) {
-    VF peak = hn::Zero(DF());
-    VF poison = hn::Zero(DF());
-    std::size_t i = 0;
-    for (; i + N <= n; i += N) {
-      const VF v = hn::LoadU(DF(), x + i);
-      peak = hn::Max(peak, hn::Abs(v));
-      poison = hn::Add(poison, hn::Mul(v, hn::Zero(DF())));
-    }
-    if (i < n) {
-      const VF v = LoadFirst(x + i, n - i);
-      peak = hn::Max(peak, hn::Abs(v));
-      poison = hn::Add(poison, hn::Mul(v, hn::Zero(DF())));
-    }
-    if (!(hn::GetLane(hn::SumOfLanes(DF(), poison)) == 0.0f)) {
+    const float peak = RangeOf::Symmetric(x, n).highest;
+    if (!(peak == peak)) {
       std::memset(codes, 0, n);
       return std::numeric_limits<float>::quiet_NaN();
     }
-    const float absmax = hn::GetLane(hn::MaxOfLanes(DF(), peak));
-    const float scale = absmax / 127.0f;
+    const float scale = peak / 127.0f;
     if (!(scale > 0.0f)) {
       std::memset(codes, 0, n);
       return 1.0f;
     }
-    const VF divisor = hn::Set(DF(), scale);
-    const hn::Rebind<std::int8_t, DF> narrow;
-    const auto encode = [&](VF v) QOMPOSE_FLATTEN {
-      // Only a scale among the subnormals can push a quotient past 127.
-      const VI code = hn::NearestInt(hn::Div(v, divisor));
-      return hn::DemoteTo(narrow, hn::Max(hn::Set(DI(), -127), hn::Min(code, hn::Set(DI(), 127))));
-    };
-    for (i = 0; i + N <= n; i += N) {
-      hn::StoreU(encode(hn::LoadU(DF(), x + i)), narrow, codes + i);
-    }
-    if (i < n) {
-      std::int8_t tail[N];
-      hn::StoreU(encode(LoadFirst(x + i, n - i)), narrow, tail);
-      std::memcpy(codes + i, tail, n - i);
-    }
+    // Only a scale among the subnormals can push a quotient past 127.
+    Encode<int_n<8, code_range::symmetric>, no_zero>::Run(x, n, scale, 0.0f, codes);
     return scale;
   }
 
@@ -150,16 +124,18 @@ struct QuantizeRow {
   }
 };
 
-/// Makes tiles of float activations for @ref FloatMatmul, rounded to `Activation`, or of int8 codes
+/// Makes tiles of float activations for @ref FloatMatmul, rounded by `Rounding`, or of int8 codes
 /// for @ref IntegerMatmul.
-template <class Matmul, class Transform, class Activation>
+///
+/// @tparam Rounding  `Run(row, n)` rounds a row in place; void where nothing is to be rounded
+template <class Matmul, class Transform, class Rounding>
 struct Prepare {
   static constexpr std::size_t TileTokens(std::size_t n_tokens) {
     return Matmul::TileTokens(n_tokens);
   }
 
   static constexpr bool kInteger = Matmul::kInteger;
-  static constexpr bool kRounds = !kInteger && !std::is_same_v<Activation, fp32>;
+  static constexpr bool kRounds = !kInteger && !std::is_same_v<Rounding, void>;
 
   /// Tile `tile`, tokens [tile * tile_tokens, ...); `codes` is scratch, one row.
   static void Run(const detail::prepare_arguments& a, const typename Transform::data& data,
@@ -183,7 +159,7 @@ struct Prepare {
     } else {
       std::memcpy(scratch, x, a.geometry.cols * sizeof(float));
       ApplyTransform<Transform>::Run(data, scratch, a.geometry.cols);
-      if constexpr (kRounds) detail::fake_quantize_row<Activation>(scratch, a.geometry.cols);
+      if constexpr (kRounds) Rounding::Run(scratch, a.geometry.cols);
       return scratch;
     }
   }

@@ -15,8 +15,8 @@
 #include "qompose/core/executor.hpp"
 #include "qompose/core/matrix_view.hpp"
 #include "qompose/nn/linear.hpp"
-#include "qompose/recipe/fit.hpp"
-#include "qompose/tensor/quantize.hpp"
+#include "qompose/quantize/quantize.hpp"
+#include "qompose/rules/default_rule.hpp"
 
 namespace qompose {
 inline namespace QOMPOSE_ISA {
@@ -35,7 +35,7 @@ inline namespace QOMPOSE_ISA {
 /// @throws qompose::shape_error if the bias has another length than out_features
 /// @par Cost  64 dense rows of scratch memory a thread; the whole matrix where scales are shared
 ///            between distant rows
-template <class Recipe, class ReadRows, class Rule = absmax, executor Executor = serial>
+template <class Recipe, class ReadRows, class Rule = default_rule, executor Executor = serial>
 [[nodiscard]] linear<Recipe> compress_rows(std::size_t rows, std::size_t cols,
                                            const ReadRows& read_rows,
                                            std::span<const float> bias = {}, const Rule& rule = {},
@@ -49,8 +49,9 @@ template <class Recipe, class ReadRows, class Rule = absmax, executor Executor =
   if (!bias.empty()) detail::require_finite("compress: bias", {bias.data(), 1, bias.size()});
 
   packed_matrix<spec> packed(rows, cols);
+  constexpr std::size_t rows_together = detail::rows_that_share<spec>();
   const std::size_t block =
-      detail::is_row_local<spec>() ? 4 * panel_rows : std::max<std::size_t>(rows, 1);
+      rows_together > 0 ? round_up(4 * panel_rows, rows_together) : std::max<std::size_t>(rows, 1);
   run.for_each(divide_up(rows, block), [&](std::size_t i) {
     const std::size_t first = i * block;
     const std::size_t count = std::min(block, rows - first);
@@ -66,9 +67,11 @@ template <class Recipe, class ReadRows, class Rule = absmax, executor Executor =
     if constexpr (requires { rule.quantize(quantized, view); }) {
       rule.quantize(quantized, view);
     } else {
-      detail::quantize_into(quantized, matrix_view<const float>(view), rule, serial{});
+      detail::quantize_or_throw("compress: weights", quantized, matrix_view<const float>(view), rule,
+                                serial{}, first);
     }
     detail::require_finite_scales("compress: weights", quantized, first);
+    detail::require_image("compress: weights", quantized, first);
     packed.store(first, quantized);
   });
 
@@ -86,7 +89,7 @@ template <class Recipe, class ReadRows, class Rule = absmax, executor Executor =
 /// @param run      who runs the rows; the result does not depend on it
 /// @throws qompose::value_error at a NaN or an infinity, naming its position
 /// @throws qompose::shape_error if the bias has another length than out_features
-template <class Recipe, class Rule = absmax, executor Executor = serial>
+template <class Recipe, class Rule = default_rule, executor Executor = serial>
 [[nodiscard]] linear<Recipe> compress(matrix_view<const float> weights,
                                       std::span<const float> bias = {}, const Rule& rule = {},
                                       const Executor& run = {}) {

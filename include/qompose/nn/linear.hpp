@@ -19,6 +19,7 @@
 #include "qompose/kernels/arguments.hpp"
 #include "qompose/kernels/kernels.hpp"
 #include "qompose/packing/packed_matrix.hpp"
+#include "qompose/quantize/fake_quantize.hpp"
 #include "qompose/recipe/recipe.hpp"
 
 namespace qompose {
@@ -28,7 +29,7 @@ namespace detail {
 template <class Spec>
 inline constexpr bool is_int8_per_token = false;
 template <>
-inline constexpr bool is_int8_per_token<quant<int8, per_token, scale<fp32>, no_zero>> = true;
+inline constexpr bool is_int8_per_token<quant<int8, per_token>> = true;
 
 /// The kernels of one recipe on one target.
 template <class Transform>
@@ -215,7 +216,9 @@ class linear {
           return std::type_identity<typename Target::template float_matmul<layout>>{};
         }
       }())::type;
-      using prepare = typename Target::template prepare<matmul, transform_type, activation_spec>;
+      using rounding = std::conditional_t<std::is_same_v<activation_spec, fp32>, void,
+                                          detail::round_to<activation_spec>>;
+      using prepare = typename Target::template prepare<matmul, transform_type, rounding>;
       return detail::linear_kernels<transform_type>{&prepare::TileTokens, &prepare::Run,
                                                     &matmul::Run};
     });

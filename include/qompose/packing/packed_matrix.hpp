@@ -7,6 +7,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <numeric>
 #include <type_traits>
 
 #include "qompose/core/aligned_buffer.hpp"
@@ -29,30 +30,38 @@ void copy_rows(quantized_matrix<Spec>& whole, std::size_t first_row,
     }
   }
   if constexpr (quant_spec<Spec>) {
-    const std::size_t first_scale = first_row / whole.group_rows();
-    copy_rows(whole.scales(), first_scale, block.scales());
-    if constexpr (!std::is_same_v<typename Spec::zero_type, no_zero>) {
-      copy_rows(whole.zeros(), first_scale, block.zeros());
+    const std::size_t first_group = first_row / whole.group_rows();
+    if constexpr (spec_parts<Spec>::has_scale) {
+      copy_rows(whole.scales(), first_group, block.scales());
     }
+    if constexpr (spec_parts<Spec>::has_zero) copy_rows(whole.zeros(), first_group, block.zeros());
   }
 }
 
-/// True where rows [16 i, 16 i + 16) can be quantized without knowing the others.
+/// How many rows have to be quantized together, or a multiple of them; 0 where all have to.
 template <tensor_spec Spec>
-constexpr bool is_row_local() noexcept {
+constexpr std::size_t rows_that_share() noexcept {
   if constexpr (number_format<Spec>) {
-    return true;
+    return 1;
   } else {
     constexpr std::size_t many = std::size_t{1} << 30;
-    constexpr std::size_t rows_a_scale = Spec::granularity_type::group_rows(many);
-    if constexpr (rows_a_scale != 1) {
-      return false;
-    } else if constexpr (std::is_same_v<typename Spec::zero_type, no_zero>) {
-      return is_row_local<typename Spec::scale_type::format>();
-    } else {
-      return is_row_local<typename Spec::scale_type::format>() &&
-             is_row_local<typename Spec::zero_type::format>();
-    }
+    constexpr std::size_t height = Spec::granularity_type::group_rows(many);
+    constexpr std::size_t scales = [] {
+      if constexpr (spec_parts<Spec>::has_scale) {
+        return rows_that_share<typename Spec::scale_type::format>();
+      } else {
+        return std::size_t{1};
+      }
+    }();
+    constexpr std::size_t zeros = [] {
+      if constexpr (spec_parts<Spec>::has_zero) {
+        return rows_that_share<typename Spec::zero_type::format>();
+      } else {
+        return std::size_t{1};
+      }
+    }();
+    if constexpr (height == many || is_shared_codebook<typename Spec::element>) return 0;
+    return height * std::lcm(scales, zeros);
   }
 }
 
@@ -63,6 +72,7 @@ struct panel_pointers {
   const std::uint8_t* codes = nullptr;
   const std::uint8_t* scales = nullptr;
   const std::uint8_t* offsets = nullptr;
+  const float* codebooks = nullptr;
 };
 
 }  // namespace detail
@@ -85,6 +95,10 @@ class packed_matrix {
         scales_(layout::is_scaled ? scale_count() * sizeof(scale_code) : 0),
         offsets_(layout::has_offset ? scale_count() * sizeof(offset_code) : 0),
         tight_(rows, cols) {
+    if constexpr (layout::is_learned) {
+      codebooks_ = aligned_buffer<float>((layout::is_shared ? 1 : scale_count()) *
+                                         layout::codebook_floats);
+    }
     if constexpr (layout::field_offset != 0) {
       // Padding must stand for zero: field 8 in both nibbles, field -128 in a byte.
       constexpr int padding = layout::width == code_width::nibble ? 0x88 : 0x80;
@@ -94,10 +108,14 @@ class packed_matrix {
 
   [[nodiscard]] QOMPOSE_INLINE const panel_geometry& geometry() const noexcept { return geometry_; }
   [[nodiscard]] QOMPOSE_INLINE std::size_t storage_bytes() const noexcept {
-    return codes_.size() + scales_.size() + offsets_.size() + tight_.storage_bytes();
+    std::size_t bytes = codes_.size() + scales_.size() + offsets_.size() + tight_.storage_bytes();
+    if constexpr (layout::is_learned) bytes += codebooks_.size() * sizeof(float);
+    return bytes;
   }
   [[nodiscard]] QOMPOSE_INLINE detail::panel_pointers pointers() const noexcept {
-    return {codes_.data(), scales_.data(), offsets_.data()};
+    const float* codebooks = nullptr;
+    if constexpr (layout::is_learned) codebooks = codebooks_.data();
+    return {codes_.data(), scales_.data(), offsets_.data(), codebooks};
   }
 
   /// Stores the rows of `block` at [first_row, ...).
@@ -115,7 +133,8 @@ class packed_matrix {
         }
       }
     }
-    tight_.store(first_row, block);
+    if constexpr (layout::is_learned) store_codebooks(first_row, block);
+    tight_.store(first_row, geometry_.rows, block);
   }
 
   /// The code of element (r, c), unchecked.
@@ -144,7 +163,7 @@ class packed_matrix {
 
   /// The value that element (r, c) stands for, unchecked.
   [[nodiscard]] QOMPOSE_INLINE float value(std::size_t r, std::size_t c) const noexcept {
-    const float decoded = element::decode(code(r, c));
+    const float decoded = decoded_value(r, c);
     if constexpr (!layout::is_scaled) {
       return decoded;
     } else {
@@ -164,6 +183,7 @@ class packed_matrix {
     for (std::size_t r = 0; r < geometry_.rows; ++r) {
       for (std::size_t c = 0; c < geometry_.cols; ++c) q.set_code(r, c, code(r, c));
     }
+    if constexpr (layout::is_learned) q.codebooks() = tight_.codebooks;
     if constexpr (layout::is_scaled) {
       const scale_grid grid = q.grid();
       for (std::size_t sr = 0; sr < grid.rows; ++sr) {
@@ -188,23 +208,28 @@ class packed_matrix {
 
   /// Scales and zero points that a panel holds only in decoded form, kept as they were stored.
   struct tight_parts {
-    template <bool Kept, class Matrix>
-    using kept = std::conditional_t<Kept, Matrix, detail::nothing>;
+    template <bool Kept, class Matrix, int Which>
+    using kept = std::conditional_t<Kept, Matrix, detail::nothing<Which>>;
     static constexpr bool scales_kept = layout::keeps_tight_scales;
     static constexpr bool zeros_kept = layout::keeps_tight_zeros;
 
+    static constexpr bool codebooks_kept = layout::is_learned;
+
     template <class Q, bool Scaled = quant_spec<typename Q::spec>>
     struct types {
-      using scales = detail::nothing;
-      using zeros = detail::nothing;
+      using scales = detail::nothing<0>;
+      using zeros = detail::nothing<1>;
+      using codebooks = detail::nothing<2>;
     };
     template <class Q>
     struct types<Q, true> {
-      using scales = kept<scales_kept, typename Q::scales_type>;
-      using zeros = kept<zeros_kept, typename Q::zeros_type>;
+      using scales = kept<scales_kept, typename Q::scales_type, 0>;
+      using zeros = kept<zeros_kept, typename Q::zeros_type, 1>;
+      using codebooks = kept<codebooks_kept, typename Q::codebooks_type, 2>;
     };
     [[no_unique_address]] typename types<quantized_type>::scales scales;
     [[no_unique_address]] typename types<quantized_type>::zeros zeros;
+    [[no_unique_address]] typename types<quantized_type>::codebooks codebooks;
 
     QOMPOSE_INLINE tight_parts() noexcept = default;
     QOMPOSE_INLINE tight_parts(std::size_t rows, std::size_t cols) {
@@ -213,17 +238,26 @@ class packed_matrix {
         if constexpr (scales_kept) scales = {grid.rows, grid.cols};
         if constexpr (zeros_kept) zeros = {grid.rows, grid.cols};
       }
+      if constexpr (codebooks_kept) {
+        codebooks = {codebooks_of<Spec>(rows, cols), static_cast<std::size_t>(element::entries)};
+      }
       (void)rows;
       (void)cols;
     }
-    QOMPOSE_INLINE void store(std::size_t first_row, const quantized_type& block) {
-      if constexpr (scales_kept) {
-        detail::copy_rows(scales, first_row / block.group_rows(), block.scales());
-      }
-      if constexpr (zeros_kept) {
-        detail::copy_rows(zeros, first_row / block.group_rows(), block.zeros());
+    QOMPOSE_INLINE void store(std::size_t first_row, std::size_t rows,
+                              const quantized_type& block) {
+      if constexpr (quant_spec<Spec>) {
+        const std::size_t first_group = first_row / Spec::granularity_type::group_rows(rows);
+        if constexpr (scales_kept) detail::copy_rows(scales, first_group, block.scales());
+        if constexpr (zeros_kept) detail::copy_rows(zeros, first_group, block.zeros());
+        if constexpr (codebooks_kept) {
+          detail::copy_rows(codebooks, layout::is_shared ? 0 : first_group * block.grid().cols,
+                            block.codebooks());
+        }
+        (void)first_group;
       }
       (void)first_row;
+      (void)rows;
       (void)block;
     }
     QOMPOSE_INLINE void restore(quantized_type& q) const {
@@ -232,7 +266,7 @@ class packed_matrix {
       (void)q;
     }
     [[nodiscard]] QOMPOSE_INLINE std::size_t storage_bytes() const noexcept {
-      return scales.storage_bytes() + zeros.storage_bytes();
+      return scales.storage_bytes() + zeros.storage_bytes() + codebooks.storage_bytes();
     }
   };
 
@@ -244,6 +278,28 @@ class packed_matrix {
   }
   [[nodiscard]] QOMPOSE_INLINE std::size_t scale_at(std::size_t r, std::size_t g) const noexcept {
     return (r / panel_rows * geometry_.groups + g) * panel_rows + r % panel_rows;
+  }
+  [[nodiscard]] QOMPOSE_INLINE float decoded_value(std::size_t r, std::size_t c) const noexcept {
+    if constexpr (layout::is_learned) {
+      const std::size_t book = layout::is_shared ? 0 : scale_at(r, c / geometry_.group_cols);
+      return codebooks_[book * layout::codebook_floats + code(r, c)];
+    } else {
+      return element::decode(code(r, c));
+    }
+  }
+  /// Each row has a copy of its groups' codebooks, as lanes look values up independently.
+  QOMPOSE_INLINE void store_codebooks(std::size_t first_row, const quantized_type& block) noexcept {
+    const std::size_t rows = layout::is_shared ? (block.rows() > 0 ? 1 : 0) : block.rows();
+    const std::size_t groups = layout::is_shared ? 1 : geometry_.groups;
+    for (std::size_t r = 0; r < rows; ++r) {
+      for (std::size_t g = 0; g < groups; ++g) {
+        const std::size_t book = layout::is_shared ? 0 : scale_at(first_row + r, g);
+        const std::size_t source = block.codebook(r, g * geometry_.group_cols);
+        for (std::size_t k = 0; k < static_cast<std::size_t>(element::entries); ++k) {
+          codebooks_[book * layout::codebook_floats + k] = block.codebooks().value(source, k);
+        }
+      }
+    }
   }
   template <class Code>
   QOMPOSE_INLINE static void put(aligned_buffer<std::uint8_t>& bytes, std::size_t at,
@@ -280,6 +336,9 @@ class packed_matrix {
   aligned_buffer<std::uint8_t> codes_;
   aligned_buffer<std::uint8_t> scales_;
   aligned_buffer<std::uint8_t> offsets_;
+  [[no_unique_address]] std::conditional_t<layout::is_learned, aligned_buffer<float>,
+                                           detail::nothing<3>>
+      codebooks_;
   [[no_unique_address]] tight_parts tight_;
 };
 

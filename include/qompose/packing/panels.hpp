@@ -14,6 +14,7 @@
 /// | other <= 8 bits    | 4 columns, 64 bytes | byte 4 r + k % 4                               |
 /// | 16 and 32 bits     | 1 column            | element r                                      |
 ///
+/// Codebooks lie as floats, [panel][group][16 rows][2^bits], or once where the matrix shares one.
 /// Groups are padded to a multiple of @ref qompose::panel_step columns with codes of zero. Scales
 /// and offsets lie as [panel][group][16 rows].
 
@@ -45,8 +46,10 @@ struct panel_layout {
   using element = typename parts::element;
 
   static constexpr bool is_integer = integer_format<element>;
-  static constexpr bool is_scaled = parts::scaled;
-  static constexpr bool has_offset = !std::is_same_v<typename parts::zero_type, no_zero>;
+  static constexpr bool is_scaled = parts::has_scale;
+  static constexpr bool is_learned = parts::has_codebook;
+  static constexpr bool is_shared = is_shared_codebook<element>;
+  static constexpr bool has_offset = parts::has_zero;
 
   static constexpr code_width width = element::bits > 16                ? code_width::single
                                       : element::bits > 8               ? code_width::half
@@ -73,6 +76,9 @@ struct panel_layout {
       return element::max_code > 127 ? 128 : 0;
     }
   }();
+
+  /// Floats of one codebook: one for every code that the bits can spell.
+  static constexpr std::size_t codebook_floats = is_learned ? std::size_t{1} << element::bits : 0;
 
   /// Format of the scales in a panel: that of the scale slot where it is a plain float, else fp32.
   using scale_format = std::conditional_t<detail::is_plain_float<typename parts::scale_format>,

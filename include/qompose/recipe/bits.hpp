@@ -2,7 +2,7 @@
 #pragma once
 
 /// @file
-/// @brief What a composition costs in bits, scales and zero points included.
+/// @brief What a composition costs in bits, scales, zero points and codebooks included.
 
 #include <cstddef>
 #include <type_traits>
@@ -37,23 +37,38 @@ template <granularity G>
   return {divide_up(rows, G::group_rows(rows)), divide_up(cols, G::group_cols(cols))};
 }
 
+/// How many codebooks a matrix of this spec has: one a group, or one in all.
+template <quant_spec Spec>
+[[nodiscard]] constexpr std::size_t codebooks_of(std::size_t rows, std::size_t cols) noexcept {
+  const scale_grid grid = scales_of<typename Spec::granularity_type>(rows, cols);
+  const std::size_t groups = grid.rows * grid.cols;
+  return is_shared_codebook<typename Spec::element> && groups > 0 ? 1 : groups;
+}
+
 /// Bits that a [rows, cols] matrix takes as `Spec`, before rounding to bytes.
 template <tensor_spec Spec>
 [[nodiscard]] constexpr std::size_t total_bits(std::size_t rows, std::size_t cols) noexcept {
   using parts = detail::spec_parts<Spec>;
-  std::size_t sum = rows * cols * static_cast<std::size_t>(parts::element::bits);
-  if constexpr (parts::scaled) {
+  using element = typename parts::element;
+  std::size_t sum = rows * cols * static_cast<std::size_t>(element::bits);
+  if constexpr (quant_spec<Spec>) {
     const scale_grid grid = scales_of<typename Spec::granularity_type>(rows, cols);
-    sum += total_bits<typename parts::scale_format>(grid.rows, grid.cols);
-    if constexpr (!std::is_same_v<typename parts::zero_type, no_zero>) {
+    if constexpr (parts::has_scale) {
+      sum += total_bits<typename parts::scale_format>(grid.rows, grid.cols);
+    }
+    if constexpr (parts::has_zero) {
       sum += total_bits<typename parts::zero_type::format>(grid.rows, grid.cols);
+    }
+    if constexpr (parts::has_codebook) {
+      sum += codebooks_of<Spec>(rows, cols) * static_cast<std::size_t>(element::entries) *
+             static_cast<std::size_t>(element::entry::bits);
     }
   }
   return sum;
 }
 
-/// Bits per element of a [rows, cols] matrix stored as `Spec`, scales, zero points and minima
-/// included.
+/// Bits per element of a [rows, cols] matrix stored as `Spec`, scales, zero points, minima and
+/// codebooks included.
 template <tensor_spec Spec>
 [[nodiscard]] constexpr double bits_per_element(std::size_t rows, std::size_t cols) noexcept {
   return static_cast<double>(total_bits<Spec>(rows, cols)) / static_cast<double>(rows * cols);

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
-#include "qompose/packing/packed_codes.hpp"
+#include "qompose/tensor/packed_codes.hpp"
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <tuple>
@@ -9,6 +10,7 @@
 
 #include "qompose/core/random.hpp"
 #include "qompose/formats/bf16.hpp"
+#include "qompose/formats/binary.hpp"
 #include "qompose/formats/fp32.hpp"
 #include "qompose/formats/int_n.hpp"
 #include "support/catch.hpp"
@@ -24,7 +26,7 @@ using widths = std::tuple<qp::int_n<2>, qp::int_n<3>, qp::int_n<4>, qp::int_n<5>
 }  // namespace
 
 TEMPLATE_LIST_TEST_CASE("packed_codes: gives back what was set, in any order, at any length",
-                        "[packing][codes]", widths) {
+                        "[tensor][codes]", widths) {
   using code = typename TestType::storage_type;
   for (std::size_t cols = 1; cols <= 65; ++cols) {
     qp::packed_codes<TestType> packed(3, cols);
@@ -49,7 +51,7 @@ TEMPLATE_LIST_TEST_CASE("packed_codes: gives back what was set, in any order, at
   }
 }
 
-TEMPLATE_LIST_TEST_CASE("packed_codes: every code survives at every bit offset", "[packing][codes]",
+TEMPLATE_LIST_TEST_CASE("packed_codes: every code survives at every bit offset", "[tensor][codes]",
                         widths) {
   using code = typename TestType::storage_type;
   bool same = true;
@@ -64,7 +66,43 @@ TEMPLATE_LIST_TEST_CASE("packed_codes: every code survives at every bit offset",
   CHECK(same);
 }
 
-TEST_CASE("packed_codes: the first code lies in the lowest bits", "[packing][codes]") {
+TEMPLATE_LIST_TEST_CASE("packed_codes: whole rows are what their codes are, one by one",
+                        "[tensor][codes]", widths) {
+  using code = typename TestType::storage_type;
+  for (std::size_t cols = 1; cols <= 65; ++cols) {
+    qp::packed_codes<TestType> one_by_one(2, cols);
+    qp::packed_codes<TestType> by_row(2, cols);
+    qp::random_source random(1000 + cols);
+    for (std::size_t r = 0; r < 2; ++r) {
+      std::vector<code> codes(cols);
+      for (std::size_t c = 0; c < cols; ++c) {
+        const int range = TestType::max_code - TestType::min_code + 1;
+        codes[c] = static_cast<code>(
+            TestType::min_code + static_cast<int>(random.bits() % static_cast<unsigned>(range)));
+        one_by_one.set(r, c, codes[c]);
+      }
+      by_row.set_row(r, cols, codes.data());
+      std::vector<code> back(cols + 1, code{1});
+      by_row.get_row(r, cols, back.data());
+      CHECK(back[cols] == 1);  // nothing past the row is written
+      back.resize(cols);
+      CHECK(back == codes);
+    }
+    CHECK(std::equal(by_row.data(), by_row.data() + by_row.storage_bytes(), one_by_one.data()));
+  }
+}
+
+TEST_CASE("packed_codes: signs take a bit each", "[tensor][codes]") {
+  qp::packed_codes<qp::binary> packed(2, 9);
+  CHECK(packed.storage_bytes() == 4);
+  const std::vector<std::uint8_t> signs{1, 0, 0, 1, 1, 1, 0, 0, 1};
+  packed.set_row(1, 9, signs.data());
+  CHECK(packed.data()[2] == 0b0011'1001);
+  CHECK(packed.data()[3] == 1);
+  CHECK(packed.get(1, 8) == 1);
+}
+
+TEST_CASE("packed_codes: the first code lies in the lowest bits", "[tensor][codes]") {
   qp::packed_codes<qp::uint_n<3>> packed(1, 4);
   for (std::size_t c = 0; c < 4; ++c) packed.set(0, c, static_cast<std::uint8_t>(c + 4));
   // 4, 5, 6, 7 in three bits each, from the lowest: 0b111'110'101'100.
@@ -72,7 +110,7 @@ TEST_CASE("packed_codes: the first code lies in the lowest bits", "[packing][cod
   CHECK(packed.data()[1] == 0b1111);
 }
 
-TEST_CASE("packed_codes: wide codes are stored as they are", "[packing][codes]") {
+TEST_CASE("packed_codes: wide codes are stored as they are", "[tensor][codes]") {
   qp::packed_codes<qp::bf16> halves(2, 3);
   halves.set(1, 2, 0xbeef);
   CHECK(halves.get(1, 2) == 0xbeef);

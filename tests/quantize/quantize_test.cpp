@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-#include "qompose/tensor/quantize.hpp"
+#include "qompose/quantize/quantize.hpp"
 
 #include <cmath>
 #include <cstddef>
@@ -8,6 +8,8 @@
 #include <vector>
 
 #include "policy_lists.hpp"
+#include "qompose/quantize/dequantize.hpp"
+#include "qompose/rules/mse_search.hpp"
 #include "support/catch.hpp"
 #include "support/matrix.hpp"
 #include "support/slow_quantize.hpp"
@@ -19,7 +21,7 @@ using qompose_tests::slow_values;
 
 namespace {
 
-template <class Spec, class Rule = qp::absmax>
+template <class Spec, class Rule = qp::default_rule>
 matrix stored(const matrix& x, const Rule& rule = {}) {
   matrix out(x.rows(), x.cols(), NAN);
   qp::dequantize(qp::quantize<Spec>(x.view(), rule), out.view());
@@ -47,29 +49,31 @@ std::vector<int> codes(const Q& q, std::size_t row = 0) {
 
 /// A rule from outside the library: a step of one quarter.
 struct quarter {
-  template <qp::number_format Element, qp::offset_kind Offset, bool SignedScale>
+  template <class Group>
   qp::fitted_scale fit(const float*, std::size_t) const {
-    return {0.25f, 0.0f};
+    return {0.25f};
   }
 };
 
 }  // namespace
 
-TEMPLATE_LIST_TEST_CASE("quantize: equals the slow definition for any shape", "[tensor][quantize]",
+TEMPLATE_LIST_TEST_CASE("quantize: equals the slow definition for any shape", "[quantize]",
                         qompose_tests::tensor_specs) {
-  for (const std::size_t rows : {1u, 3u, 5u}) {
-    for (const std::size_t cols : {1u, 2u, 7u, 8u, 31u, 32u, 33u, 64u, 100u, 131u}) {
-      matrix x = random_matrix(rows, cols, 100 * rows + cols);
-      // Offset rows, zeros and a negative zero among them.
-      for (std::size_t c = 0; c < cols; ++c) x(rows - 1, c) += 3.0f;
-      x(0, cols / 2) = -0.0f;
-      INFO("[" << rows << ", " << cols << "]");
-      CHECK(stored<TestType>(x).values() == slow_values<TestType>(x).values());
+  if constexpr (qompose_tests::has_slow_values<TestType>) {
+    for (const std::size_t rows : {1u, 3u, 5u}) {
+      for (const std::size_t cols : {1u, 2u, 7u, 8u, 31u, 32u, 33u, 64u, 100u, 131u}) {
+        matrix x = random_matrix(rows, cols, 100 * rows + cols);
+        // Offset rows, zeros and a negative zero among them.
+        for (std::size_t c = 0; c < cols; ++c) x(rows - 1, c) += 3.0f;
+        x(0, cols / 2) = -0.0f;
+        INFO("[" << rows << ", " << cols << "]");
+        CHECK(stored<TestType>(x).values() == slow_values<TestType>(x).values());
+      }
     }
   }
 }
 
-TEMPLATE_LIST_TEST_CASE("quantize: each format errs as its row says", "[tensor][quantize]",
+TEMPLATE_LIST_TEST_CASE("quantize: each format errs as its row says", "[quantize]",
                         qompose_tests::formats) {
   const matrix x = random_matrix(64, 64, 7);
   using format = typename TestType::format;
@@ -80,7 +84,7 @@ TEMPLATE_LIST_TEST_CASE("quantize: each format errs as its row says", "[tensor][
   CHECK(error >= TestType::bound * 2 / 3);
 }
 
-TEMPLATE_LIST_TEST_CASE("quantize: each unsigned format errs as its row says", "[tensor][quantize]",
+TEMPLATE_LIST_TEST_CASE("quantize: each unsigned format errs as its row says", "[quantize]",
                         qompose_tests::unsigned_formats) {
   const matrix x = random_matrix(64, 64, 8);
   using format = typename TestType::format;
@@ -90,14 +94,14 @@ TEMPLATE_LIST_TEST_CASE("quantize: each unsigned format errs as its row says", "
   CHECK(error >= TestType::bound * 2 / 3);
 }
 
-TEMPLATE_LIST_TEST_CASE("quantize: each granularity shares scales as it says", "[tensor][quantize]",
+TEMPLATE_LIST_TEST_CASE("quantize: each granularity shares scales as it says", "[quantize]",
                         qompose_tests::granularities) {
   using spec = qp::quant<qp::int8, TestType>;
   const matrix x = random_matrix(4, 75, 9);
   CHECK(stored<spec>(x).values() == slow_values<spec>(x).values());
 }
 
-TEST_CASE("quantize: worked numbers of affine quantization", "[tensor][quantize]") {
+TEST_CASE("quantize: worked numbers of affine quantization", "[quantize]") {
   const matrix x(1, 4, {-1.0f, 0.0f, 0.4f, 2.0f});
   SECTION("unsigned 8 bits with a zero point") {
     const auto q = qp::quantize<
@@ -136,7 +140,7 @@ TEST_CASE("quantize: worked numbers of affine quantization", "[tensor][quantize]
   }
 }
 
-TEST_CASE("quantize: codes are made for the scales that are stored", "[tensor][quantize]") {
+TEST_CASE("quantize: codes are made for the scales that are stored", "[quantize]") {
   // 1 / 7 is no half: the stored scale is the nearest one.
   const matrix x(1, 3, {1.0f, -0.5f, 0.25f});
   const auto q = qp::quantize<qp::w4_g32>(x.view());
@@ -146,19 +150,19 @@ TEST_CASE("quantize: codes are made for the scales that are stored", "[tensor][q
   CHECK(q.value(0, 0) == scale * 7.0f);
 }
 
-TEST_CASE("quantize: what is on the grid already is kept", "[tensor][quantize]") {
+TEST_CASE("quantize: what is on the grid already is kept", "[quantize]") {
   const matrix x = random_matrix(5, 70, 12);
   const matrix once = stored<qp::w8_channel>(x);
   CHECK(stored<qp::w8_channel>(once).values() == once.values());
 }
 
-TEST_CASE("quantize: a search rule gives no larger squared error", "[tensor][quantize]") {
+TEST_CASE("quantize: a search rule gives no larger squared error", "[quantize]") {
   const matrix x = random_matrix(16, 96, 13);
   CHECK(relative_rms(x, stored<qp::w4_g32>(x, qp::mse_search{})) <
         relative_rms(x, stored<qp::w4_g32>(x)));
 }
 
-TEST_CASE("quantize: takes a rule from outside the library", "[tensor][quantize]") {
+TEST_CASE("quantize: takes a rule from outside the library", "[quantize]") {
   const matrix x(1, 4, {-9.0f, 0.3f, 0.375f, 1.0f});
   const auto q = qp::quantize<qp::w4_g32>(x.view(), quarter{});
   CHECK(q.scale(0, 0) == 0.25f);
@@ -166,7 +170,7 @@ TEST_CASE("quantize: takes a rule from outside the library", "[tensor][quantize]
 }
 
 TEST_CASE("quantize: a search may store negative scales where their format has a sign",
-          "[tensor][quantize]") {
+          "[quantize]") {
   // -8 is a code and 8 is not.
   const matrix x(1, 4, {8.0f, 3.0f, -7.0f, 1.0f});
   const auto q = qp::quantize<qp::w4_g32>(x.view(), qp::mse_search{});

@@ -6,11 +6,12 @@
 #include <vector>
 
 #include "policy_lists.hpp"
-#include "qompose/tensor/fake_quantize.hpp"
-#include "qompose/tensor/quantize.hpp"
+#include "qompose/quantize/dequantize.hpp"
+#include "qompose/quantize/quantize.hpp"
 #include "support/catch.hpp"
 #include "support/contains.hpp"
 #include "support/matrix.hpp"
+#include "support/same.hpp"
 
 #if defined(_OPENMP)
 #include "qompose/core/openmp.hpp"
@@ -20,6 +21,7 @@ namespace qp = qompose;
 using qompose_tests::contains;
 using qompose_tests::matrix;
 using qompose_tests::random_matrix;
+using qompose_tests::same;
 
 namespace {
 
@@ -28,24 +30,9 @@ constexpr float infinity = std::numeric_limits<float>::infinity();
 using uint4_zero =
     qp::quant<qp::uint4, qp::per_group<32>, qp::scale<qp::fp16>, qp::zero<qp::uint4>>;
 
-template <class Spec>
-void check_same(const qp::quantized_matrix<Spec>& a, const qp::quantized_matrix<Spec>& b) {
-  bool same = a.rows() == b.rows() && a.cols() == b.cols();
-  for (std::size_t r = 0; same && r < a.rows(); ++r) {
-    for (std::size_t c = 0; c < a.cols(); ++c) same = same && a.code(r, c) == b.code(r, c);
-  }
-  CHECK(same);
-  if constexpr (qp::quant_spec<Spec>) {
-    check_same(a.scales(), b.scales());
-    if constexpr (!std::is_same_v<typename Spec::zero_type, qp::no_zero>) {
-      check_same(a.zeros(), b.zeros());
-    }
-  }
-}
-
 }  // namespace
 
-TEST_CASE("quantize: a group of zeros has scale 1 and codes of zero", "[tensor][edges]") {
+TEST_CASE("quantize: a group of zeros has scale 1 and codes of zero", "[quantize][edges]") {
   matrix x(2, 70, 0.0f);
   for (std::size_t c = 32; c < 64; ++c) x(1, c) = 7.0f;
   const auto q = qp::quantize<qp::w4_g32>(x.view());
@@ -62,7 +49,7 @@ TEST_CASE("quantize: a group of zeros has scale 1 and codes of zero", "[tensor][
 }
 
 TEST_CASE("quantize: a group of zeros among quantized scales has scale 0 and disturbs no other",
-          "[tensor][edges]") {
+          "[quantize][edges]") {
   using spec =
       qp::quant<qp::int4, qp::per_group<32>, qp::scale<qp::quant<qp::uint8, qp::per_channel>>>;
   matrix x(1, 64, 0.0f);
@@ -74,7 +61,7 @@ TEST_CASE("quantize: a group of zeros among quantized scales has scale 0 and dis
   CHECK(q.code(0, 40) == 7);
 }
 
-TEST_CASE("quantize: a constant group with a minimum is the minimum", "[tensor][edges]") {
+TEST_CASE("quantize: a constant group with a minimum is the minimum", "[quantize][edges]") {
   for (const float value : {3.0f, -2.5f, 0.0f}) {
     const matrix x(2, 40, value);
     const auto q = qp::quantize<qp::w4_minimum_g32>(x.view());
@@ -87,7 +74,7 @@ TEST_CASE("quantize: a constant group with a minimum is the minimum", "[tensor][
 }
 
 TEST_CASE("quantize: a scale that its own format rounds to zero stands for zeros",
-          "[tensor][edges]") {
+          "[quantize][edges]") {
   const matrix x(1, 3, {1e-9f, -1e-9f, 0.0f});
   const auto q = qp::quantize<qp::w4_g32>(x.view());
   CHECK(q.scale(0, 0) == 0.0f);
@@ -96,7 +83,7 @@ TEST_CASE("quantize: a scale that its own format rounds to zero stands for zeros
 }
 
 TEMPLATE_LIST_TEST_CASE("quantize: NaN and infinity are an error that names the first position",
-                        "[tensor][edges]", qompose_tests::tensor_specs) {
+                        "[quantize][edges]", qompose_tests::tensor_specs) {
   matrix x = random_matrix(3, 37, 1);
   x(1, 20) = NAN;
   x(2, 0) = infinity;
@@ -107,7 +94,7 @@ TEMPLATE_LIST_TEST_CASE("quantize: NaN and infinity are an error that names the 
 }
 
 TEMPLATE_LIST_TEST_CASE("quantize: a matrix without rows or columns is no special case",
-                        "[tensor][edges]", qompose_tests::tensor_specs) {
+                        "[quantize][edges]", qompose_tests::tensor_specs) {
   float nothing = 0.0f;
   for (const auto& [rows, cols] : {std::pair<std::size_t, std::size_t>{0, 5}, {5, 0}, {0, 0}}) {
     const auto q = qp::quantize<TestType>(qp::matrix_view<const float>(&nothing, rows, cols));
@@ -118,7 +105,7 @@ TEMPLATE_LIST_TEST_CASE("quantize: a matrix without rows or columns is no specia
   CHECK(nothing == 0.0f);
 }
 
-TEMPLATE_LIST_TEST_CASE("quantize: rows may lie apart, unaligned", "[tensor][edges]",
+TEMPLATE_LIST_TEST_CASE("quantize: rows may lie apart, unaligned", "[quantize][edges]",
                         qompose_tests::tensor_specs) {
   const matrix x = random_matrix(4, 33, 2);
   std::vector<float> apart(1 + 4 * 41, NAN);
@@ -127,13 +114,13 @@ TEMPLATE_LIST_TEST_CASE("quantize: rows may lie apart, unaligned", "[tensor][edg
   }
   const qp::matrix_view<float> view(apart.data() + 1, 4, 33, 41);
   const auto q = qp::quantize<TestType>(qp::matrix_view<const float>(view));
-  check_same(q, qp::quantize<TestType>(x.view()));
+  CHECK(same(q, qp::quantize<TestType>(x.view())));
   qp::dequantize(q, view);
   CHECK(apart[1 + 33] != apart[1 + 33]);  // what lies between the rows is untouched
   CHECK(view(3, 32) == q.value(3, 32));
 }
 
-TEST_CASE("dequantize: refuses another shape and writes nothing", "[tensor][edges]") {
+TEST_CASE("dequantize: refuses another shape and writes nothing", "[quantize][edges]") {
   const auto q = qp::quantize<qp::w4_g32>(random_matrix(2, 40, 3).view());
   matrix out(2, 41, 5.0f);
   CHECK_THROWS_AS(qp::dequantize(q, out.view()), qp::shape_error);
@@ -142,7 +129,7 @@ TEST_CASE("dequantize: refuses another shape and writes nothing", "[tensor][edge
 }
 
 TEMPLATE_LIST_TEST_CASE("quantize: storage is what the bits say, rows rounded up to bytes",
-                        "[tensor][edges]", qompose_tests::tensor_specs) {
+                        "[quantize][edges]", qompose_tests::tensor_specs) {
   // Rows of 96 codes of any width are whole bytes; so are their scales, up to a byte a part.
   const auto q = qp::quantize<TestType>(random_matrix(4, 96, 4).view());
   const std::size_t bits = qp::total_bits<TestType>(4, 96);
@@ -150,31 +137,13 @@ TEMPLATE_LIST_TEST_CASE("quantize: storage is what the bits say, rows rounded up
   CHECK(8 * q.storage_bytes() <= bits + 8 * 4 * 3);
 }
 
-TEST_CASE("fake quantization: rounds a row as quantizing it would", "[tensor][edges]") {
-  const matrix x = random_matrix(1, 75, 5);
-  const auto check = [&]<class Spec>() {
-    matrix row = x;
-    qp::detail::fake_quantize_row<Spec>(row.values().data(), 75);
-    matrix wanted(1, 75);
-    qp::dequantize(qp::quantize<Spec>(x.view()), wanted.view());
-    CHECK(row.values() == wanted.values());
-  };
-  check.operator()<qp::fp32>();
-  check.operator()<qp::bf16>();
-  check.operator()<qp::a8_token>();
-  check.operator()<qp::w4_g32>();
-  check.operator()<qp::quant<qp::int8, qp::per_tensor>>();
-  check.operator()<qp::w4_minimum_g32>();
-  check.operator()<qompose_tests::nested_scales>();
-}
-
 #if defined(_OPENMP)
-TEMPLATE_LIST_TEST_CASE("quantize: the result does not depend on the threads", "[tensor][edges]",
+TEMPLATE_LIST_TEST_CASE("quantize: the result does not depend on the threads", "[quantize][edges]",
                         qompose_tests::tensor_specs) {
   const matrix x = random_matrix(37, 45, 6);
   const auto one = qp::quantize<TestType>(x.view());
   for (const int threads : {2, 3}) {
-    check_same(one, qp::quantize<TestType>(x.view(), qp::absmax{}, qp::openmp{threads}));
+    CHECK(same(one, qp::quantize<TestType>(x.view(), qp::default_rule{}, qp::openmp{threads})));
     matrix a(37, 45);
     matrix b(37, 45);
     qp::dequantize(one, a.view());
@@ -185,7 +154,7 @@ TEMPLATE_LIST_TEST_CASE("quantize: the result does not depend on the threads", "
 #endif
 
 TEST_CASE("quantize: a scale that its format cannot hold is an error that names the group",
-          "[tensor][edges]") {
+          "[quantize][edges]") {
   std::vector<float> values(64, 1.0f);
   values[40] = 1e9f;
   CHECK_THROWS_AS(qompose::quantize<qompose::w4_g32>({values.data(), 1, 64}), qompose::value_error);

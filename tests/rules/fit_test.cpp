@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-#include "qompose/recipe/fit.hpp"
+#include "qompose/rules/absmax.hpp"
+#include "qompose/rules/mse_search.hpp"
 
 #include <cmath>
 #include <cstddef>
@@ -16,9 +17,13 @@ using qompose_tests::random_matrix;
 
 namespace {
 
+/// A group with a float scale, which is signed, or one that cannot be.
+template <class Element, qp::offset_kind Offset, bool SignedScale>
+using group = qp::group_format<Element, Offset, std::conditional_t<SignedScale, qp::fp32, qp::uint8>>;
+
 template <class Element, qp::offset_kind Offset, bool SignedScale = false, class Rule>
 qp::fitted_scale fit(const Rule& rule, const std::vector<float>& values) {
-  return rule.template fit<Element, Offset, SignedScale>(values.data(), values.size());
+  return rule.template fit<group<Element, Offset, SignedScale>>(values.data(), values.size());
 }
 
 /// Sum of squared errors of values stored with a fitted scale, in double.
@@ -56,9 +61,9 @@ void check_search_is_no_worse() {
 
 /// A rule from outside the library: a step of one quarter.
 struct quarter {
-  template <qp::number_format Element, qp::offset_kind Offset, bool SignedScale>
+  template <class Group>
   qp::fitted_scale fit(const float*, std::size_t) const {
-    return {0.25f, 0.0f};
+    return {0.25f};
   }
 };
 

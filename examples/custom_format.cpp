@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/// @file
+/// @brief A number format of one's own, used in a layer without touching the library.
+
+#include <cmath>
+#include <cstdint>
+#include <cstdio>
+#include <string_view>
+#include <vector>
+
+#include "qompose/qompose.hpp"
+
+/// Logarithmic numbers of 5 bits: a sign and 0, or 2^-7 .. 2^7 in steps of one.
+struct log5 {
+  using storage_type = std::uint8_t;
+  static constexpr std::string_view name = "log5";
+  static constexpr int bits = 5;
+  static constexpr float max_finite = 128.0f;
+
+  static storage_type encode(float value) noexcept {
+    const float exponent = std::nearbyint(std::log2(std::fabs(value)));
+    if (!(exponent >= -7.0f)) return 0;
+    const int field = static_cast<int>(std::fmin(exponent, 7.0f)) + 8;
+    return static_cast<storage_type>(field | (value < 0.0f ? 16 : 0));
+  }
+  static constexpr float decode(storage_type code) noexcept {
+    const int field = code & 15;
+    if (field == 0) return 0.0f;
+    const float magnitude = static_cast<float>(1 << field) / 256.0f;
+    return (code & 16) != 0 ? -magnitude : magnitude;
+  }
+};
+static_assert(qompose::number_format<log5>);
+
+int main() {
+  using spec = qompose::quant<log5, qompose::per_channel>;
+  const std::vector<float> weights{1.0f, -0.5f, 0.25f, 0.0f, 3.0f, 6.0f, -12.0f, 1.5f};
+  const std::vector<float> x{1.0f, 2.0f, 3.0f, 4.0f};
+  std::vector<float> y(2);
+  const auto layer = qompose::compress<spec>({weights.data(), 2, 4});
+  layer({x.data(), 1, 4}, {y.data(), 1, 2});
+  std::printf("%s: %g %g\n", qompose::describe<spec>().c_str(), static_cast<double>(y[0]),
+              static_cast<double>(y[1]));
+}

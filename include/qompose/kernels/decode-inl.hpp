@@ -1,0 +1,184 @@
+// SPDX-License-Identifier: Apache-2.0
+// No #pragma once: compiled once per target.
+
+/// @file
+/// @brief Codes to floats.
+
+#if defined(QOMPOSE_KERNELS_DECODE_INL_HPP_) == defined(HWY_TARGET_TOGGLE)
+#ifdef QOMPOSE_KERNELS_DECODE_INL_HPP_
+#undef QOMPOSE_KERNELS_DECODE_INL_HPP_
+#else
+#define QOMPOSE_KERNELS_DECODE_INL_HPP_
+#endif
+
+#include <algorithm>
+#include <array>
+#include <cstddef>
+#include <cstdint>
+
+#include "qompose/kernels/simd-inl.hpp"
+#include "qompose/recipe/quant.hpp"
+
+QOMPOSE_BEFORE_NAMESPACE();
+namespace qompose {
+inline namespace QOMPOSE_ISA {
+namespace HWY_NAMESPACE {
+
+/// The value of every code of a format of at most 8 bits, scale not applied.
+template <class Element>
+inline constexpr auto kDecodeTable = [] {
+  std::array<float, 256> table{};
+  for (int i = 0; i < (1 << Element::bits); ++i) {
+    table[static_cast<std::size_t>(i)] =
+        Element::decode(static_cast<typename Element::storage_type>(i));
+  }
+  return table;
+}();
+
+/// Codes of N lanes of 32 bits to the floats of a table of 2^kBits entries.
+template <int kBits>
+struct LookUp {
+  static constexpr std::size_t kEntries = std::size_t{1} << kBits;
+  static constexpr bool kInRegisters = N > 1 && kEntries <= 2 * N;
+
+  HWY_INLINE explicit LookUp(const float* table) : table_(table) {
+    if constexpr (kInRegisters) {
+      alignas(64) float entries[2 * N] = {};
+      for (std::size_t i = 0; i < kEntries; ++i) entries[i] = table[i];
+      low_ = hn::Load(DF(), entries);
+      high_ = hn::Load(DF(), entries + N);
+    }
+  }
+  [[nodiscard]] HWY_INLINE VF operator()(VI codes) const {
+    if constexpr (kInRegisters && kEntries <= N) {
+      return hn::TableLookupLanes(low_, hn::IndicesFromVec(DF(), codes));
+    } else if constexpr (kInRegisters) {
+      const VI within = hn::And(codes, hn::Set(DI(), static_cast<std::int32_t>(N) - 1));
+      const auto indices = hn::IndicesFromVec(DF(), within);
+      const auto is_high = hn::RebindMask(DF(), hn::Ne(within, codes));
+      return hn::IfThenElse(is_high, hn::TableLookupLanes(high_, indices),
+                            hn::TableLookupLanes(low_, indices));
+    } else {
+      return hn::GatherIndex(DF(), table_, codes);
+    }
+  }
+
+ private:
+  const float* table_;
+  VF low_ = hn::Zero(DF());
+  VF high_ = hn::Zero(DF());
+};
+
+/// N codes as they are stored in memory, widened to 32 bits: signed codes keep their sign.
+template <class Code>
+HWY_INLINE VI LoadCodes(const Code* codes) {
+  if constexpr (N == 1) {
+    return hn::Set(DI(), static_cast<std::int32_t>(*codes));
+  } else {
+    const hn::Rebind<Code, DF> narrow;
+    return hn::PromoteTo(DI(), hn::LoadU(narrow, codes));
+  }
+}
+
+/// What codes of `Element` stand for before scale and offset.
+template <class Element>
+struct DecodeVector {
+  using Code = typename Element::storage_type;
+  static constexpr bool kArithmetic = integer_format<Element>;
+  static constexpr bool kPlain = detail::is_plain_float<Element>;
+  using Table = LookUp<(kArithmetic || kPlain) ? 1 : Element::bits>;
+
+  HWY_INLINE DecodeVector() : table_(kArithmetic || kPlain ? kNoTable : TableOf()) {}
+  [[nodiscard]] HWY_INLINE VF operator()(const Code* codes) const {
+    if constexpr (kPlain) {
+      return LoadFloats<Element>(reinterpret_cast<const std::uint8_t*>(codes));
+    } else if constexpr (kArithmetic) {
+      return hn::ConvertTo(DF(), LoadCodes(codes));
+    } else {
+      return table_(hn::And(LoadCodes(codes), hn::Set(DI(), (1 << Element::bits) - 1)));
+    }
+  }
+
+ private:
+  static constexpr float kNoTable[2] = {};
+  static HWY_INLINE const float* TableOf() {
+    if constexpr (kArithmetic || kPlain) {
+      return kNoTable;
+    } else {
+      return kDecodeTable<Element>.data();
+    }
+  }
+  Table table_;
+};
+
+/// The same for entries that are given.
+template <class Element>
+  requires learned_format<Element>
+struct DecodeVector<Element> {
+  HWY_INLINE explicit DecodeVector(const float* entries) : table_(entries) {}
+  [[nodiscard]] HWY_INLINE VF operator()(const std::uint8_t* codes) const {
+    return table_(LoadCodes(codes));
+  }
+
+ private:
+  LookUp<Element::bits> table_;
+};
+
+/// Values of n codes: scale * code, scale * (code - zero_point) or scale * code + minimum.
+template <class Element, class Zero>
+struct Decode {
+  using Code = typename Element::storage_type;
+
+  /// @param scales   one a group, or null for none
+  /// @param offsets  zero points or minima, one a group; null where the spec has neither
+  static void Groups(const Code* codes, std::size_t n, std::size_t group, const float* scales,
+                     const float* offsets, float* out) {
+    const DecodeVector<Element> decode;
+    for (std::size_t first = 0; first < n; first += group) {
+      const std::size_t size = std::min(group, n - first);
+      const float scale = scales != nullptr ? *scales++ : 1.0f;
+      const float offset = offsets != nullptr ? *offsets++ : 0.0f;
+      Run(decode, codes + first, size, scale, offset, out + first);
+    }
+  }
+
+  /// One group. With entries of a codebook, `decode` is made of these.
+  static HWY_INLINE void Run(const DecodeVector<Element>& decode, const Code* codes, std::size_t n,
+                             float scale, float offset, float* out) {
+    const VF scales = hn::Set(DF(), scale);
+    const VF offsets = hn::Set(DF(), offset);
+    std::size_t i = 0;
+    for (; i + N <= n; i += N) hn::StoreU(Scaled(decode(codes + i), scales, offsets), DF(), out + i);
+    if (i == n) return;
+    Code padded[N] = {};
+    std::copy(codes + i, codes + n, padded);
+    StoreFirst(Scaled(decode(padded), scales, offsets), out + i, n - i);
+  }
+
+ private:
+  static HWY_INLINE VF Scaled(VF value, VF scale, VF offset) {
+    if constexpr (is_zero_point<Zero>) {
+      return hn::Mul(scale, hn::Sub(value, offset));
+    } else if constexpr (is_minimum<Zero>) {
+      return hn::Add(hn::Mul(scale, value), offset);
+    } else {
+      return hn::Mul(scale, value);
+    }
+  }
+};
+
+/// Values of n codes of one codebook, times a scale.
+template <class Element>
+struct DecodeLearned {
+  static void Run(const std::uint8_t* codes, std::size_t n, float scale, const float* entries,
+                  float* out) {
+    Decode<Element, no_zero>::Run(DecodeVector<Element>(entries), codes, n, scale, 0.0f, out);
+  }
+};
+
+}  // namespace HWY_NAMESPACE
+}  // namespace QOMPOSE_ISA
+}  // namespace qompose
+QOMPOSE_AFTER_NAMESPACE();
+
+#endif  // toggle

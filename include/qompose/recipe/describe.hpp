@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+/// @file
+/// @brief The text of a composition, as a person would write it in code.
+
+#include <string>
+#include <type_traits>
+
+#include "qompose/core/config.hpp"
+#include "qompose/recipe/progressive.hpp"
+#include "qompose/recipe/quant.hpp"
+
+namespace qompose {
+inline namespace QOMPOSE_ISA {
+
+/// The text of a tensor spec: `"quant<int4, per_group<32>, scale<fp16>>"`. Parts that have their
+/// default are left out, so that equal texts mean equal types up to how codes are rounded.
+template <tensor_spec Spec>
+[[nodiscard]] std::string describe() {
+  if constexpr (number_format<Spec>) {
+    return std::string(Spec::name);
+  } else if constexpr (is_progressive<Spec>) {
+    return "progressive<" + std::string(Spec::image::name) + ">";
+  } else {
+    using element = typename Spec::element;
+    using scale_type = typename Spec::scale_type;
+    using zero_type = typename Spec::zero_type;
+    constexpr bool has_zero = !std::is_same_v<zero_type, no_zero>;
+    std::string text =
+        "quant<" + std::string(element::name) + ", " + std::string(Spec::granularity_type::name);
+    if constexpr (!std::is_same_v<scale_type, default_scale<element>> || has_zero) {
+      text += ", scale<" + describe<typename scale_type::format>() + ">";
+    }
+    if constexpr (has_zero) {
+      text += is_zero_point<zero_type> ? ", zero<" : ", minimum<";
+      text += describe<typename zero_type::format>() + ">";
+    }
+    return text + ">";
+  }
+}
+
+}  // namespace QOMPOSE_ISA
+}  // namespace qompose
