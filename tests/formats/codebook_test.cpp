@@ -7,11 +7,11 @@
 #include <cstddef>
 #include <limits>
 #include <random>
-#include <tuple>
 #include <type_traits>
 #include <vector>
 
 #include "formats/nearest.hpp"
+#include "policy_lists.hpp"
 #include "qompose/formats/bf16.hpp"
 #include "qompose/formats/fp32.hpp"
 #include "qompose/formats/int_n.hpp"
@@ -24,10 +24,6 @@ using qompose_tests::nearest_low;
 namespace {
 
 constexpr float infinity = std::numeric_limits<float>::infinity();
-
-using codebooks =
-    std::tuple<qp::codebook<2>, qp::codebook<3>, qp::codebook<4>, qp::codebook<5>, qp::codebook<16>,
-               qp::codebook<17>, qp::codebook<100>, qp::codebook<256>>;
 
 /// Sorted halves as k-means might leave them.
 /// @param distinct  how many different ones at most
@@ -62,7 +58,7 @@ double nearest_value(const std::vector<coded_value>& sorted, float x) {
 }  // namespace
 
 TEMPLATE_LIST_TEST_CASE("codebook: encode picks the nearest entry, the lower one at a tie",
-                        "[formats][rounding]", codebooks) {
+                        "[formats][rounding]", qompose_tests::learned_formats) {
   for (unsigned seed = 1; seed <= 5; ++seed) {
     const std::vector<float> values = entries(TestType::entries, TestType::entries, seed);
     const std::vector<coded_value> sorted = coded(values);
