@@ -13,9 +13,22 @@
 #include "qompose/cache/contiguous.hpp"
 #include "qompose/cache/keep_all.hpp"
 #include "qompose/formats/bf16.hpp"
+#include "qompose/formats/bf16_truncated.hpp"
+#include "qompose/formats/binary.hpp"
+#include "qompose/formats/codebook.hpp"
+#include "qompose/formats/e8m0.hpp"
+#include "qompose/formats/fixed_point.hpp"
 #include "qompose/formats/fp16.hpp"
 #include "qompose/formats/fp32.hpp"
+#include "qompose/formats/fp4_e2m1.hpp"
+#include "qompose/formats/fp6_e2m3.hpp"
+#include "qompose/formats/fp6_e3m2.hpp"
+#include "qompose/formats/fp8_e4m3.hpp"
+#include "qompose/formats/fp8_e5m2.hpp"
 #include "qompose/formats/int_n.hpp"
+#include "qompose/formats/minifloat.hpp"
+#include "qompose/formats/nf4.hpp"
+#include "qompose/formats/ternary.hpp"
 #include "qompose/granularity/per_block.hpp"
 #include "qompose/granularity/per_channel.hpp"
 #include "qompose/granularity/per_group.hpp"
@@ -45,11 +58,20 @@ struct format_row {
   static constexpr double bound = 1e-6 * PartsPerMillion;
 };
 
-using formats = std::tuple<format_row<qp::fp32, 0>, format_row<qp::fp16, 250>,
-                           format_row<qp::bf16, 2000>, format_row<qp::int_n<2>, 880'000>,
-                           format_row<qp::int_n<3>, 280'000>, format_row<qp::int4, 120'000>,
-                           format_row<qp::int_n<5>, 55'000>, format_row<qp::int_n<6>, 27'000>,
-                           format_row<qp::int_n<7>, 13'000>, format_row<qp::int8, 6'500>>;
+/// A float of one's own beside OCP's.
+using fp8_e3m4_ieee = qp::minifloat<3, 4, qp::special_values::infinity_and_nan>;
+
+using formats =
+    std::tuple<format_row<qp::fp32, 0>, format_row<qp::fp16, 250>, format_row<qp::bf16, 2000>,
+               format_row<qp::bf16_truncated, 4000>, format_row<qp::int_n<2>, 880'000>,
+               format_row<qp::int_n<3>, 280'000>, format_row<qp::int4, 120'000>,
+               format_row<qp::int_n<5>, 55'000>, format_row<qp::int_n<6>, 27'000>,
+               format_row<qp::int_n<7>, 13'000>, format_row<qp::int8, 6'500>,
+               format_row<qp::fixed_point<4, 2>, 120'000>, format_row<qp::fixed_point<8, 6>, 6'500>,
+               format_row<qp::fp4_e2m1, 115'000>, format_row<qp::fp6_e2m3, 28'000>,
+               format_row<qp::fp6_e3m2, 56'000>, format_row<fp8_e3m4_ieee, 13'500>,
+               format_row<qp::fp8_e4m3, 28'000>, format_row<qp::fp8_e5m2, 56'000>,
+               format_row<qp::nf4, 100'000>>;
 
 /// Unsigned formats, stored with a minimum.
 using unsigned_formats =
@@ -57,6 +79,18 @@ using unsigned_formats =
                format_row<qp::uint4, 105'000>, format_row<qp::uint_n<5>, 51'000>,
                format_row<qp::uint_n<6>, 25'000>, format_row<qp::uint_n<7>, 12'500>,
                format_row<qp::uint8, 6'200>>;
+
+/// Formats of signs, whose scale is a mean of magnitudes rather than the largest one.
+using sign_formats = std::tuple<qp::ternary, qp::binary>;
+
+/// Formats that only scales take.
+using scale_formats = std::tuple<qp::e8m0>;
+
+/// Formats whose values are found when a tensor is stored.
+using learned_formats =
+    std::tuple<qp::codebook<2>, qp::codebook<3>, qp::codebook<4>, qp::codebook<5>, qp::codebook<16>,
+               qp::codebook<17>, qp::codebook<100>, qp::codebook<256>,
+               qp::codebook<16, qp::fp16, qp::codebook_scope::tensor>>;
 
 /// The group size 7 divides hardly anything.
 using granularities = std::tuple<qp::per_tensor, qp::per_channel, qp::per_token, qp::per_group<7>,

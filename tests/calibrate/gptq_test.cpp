@@ -118,7 +118,7 @@ TEST_CASE("gptq: without correlations it is the fitting rule", "[calibrate]") {
 
   const auto feedback =
       qp::gptq_feedback::make<qp::no_transform>(gram_of({identity.data(), cols, cols}));
-  const qp::gptq_rule<> rule{qp::absmax{}, &feedback};
+  const qp::gptq_rule<qp::absmax> rule{qp::absmax{}, &feedback};
   using recipe = qp::recipe<qp::weight<qp::w4_g32>>;
   CHECK(rounded<recipe>(w, rows, cols, rule) == rounded<recipe>(w, rows, cols, qp::absmax{}));
 }
@@ -136,7 +136,7 @@ TEMPLATE_TEST_CASE("gptq: correlated inputs see at most half the error of plain 
 
   using transform = typename TestType::transform_type;
   const auto feedback = qp::gptq_feedback::make<transform>(gram_of(view));
-  const qp::gptq_rule<> rule{qp::absmax{}, &feedback};
+  const qp::gptq_rule<qp::absmax> rule{qp::absmax{}, &feedback};
   const double plain = output_error(view, w, rounded<TestType>(w, rows, cols, qp::absmax{}));
   const double solved = output_error(view, w, rounded<TestType>(w, rows, cols, rule));
   CHECK(solved < 0.5 * plain);

@@ -17,7 +17,9 @@ class fixed_text {
   fixed_text() = default;
 
   /// The text; it lives as long as this object, so keep that in a static constant.
-  [[nodiscard]] QOMPOSE_INLINE constexpr std::string_view view() const noexcept { return {text_, size_}; }
+  [[nodiscard]] QOMPOSE_INLINE constexpr std::string_view view() const noexcept {
+    return {text_, size_};
+  }
 
   QOMPOSE_INLINE friend constexpr fixed_text operator+(fixed_text left, std::string_view right) {
     for (const char c : right) left.text_[left.size_++] = c;

@@ -14,8 +14,8 @@
 namespace qompose {
 
 /// The codes of @ref qompose::bf16, made by dropping the lower half of a float: rounds toward zero,
-/// so magnitudes come out 2^-9 too small on average, against none for `bf16`. For data that other
-/// software truncates.
+/// so that a magnitude in [1, 2) comes out 2^-8 too small on average, and in `bf16` right on
+/// average. For data that other software truncates.
 struct bf16_truncated : bf16 {
   /// The upper half; NaN stays a quiet NaN of the same sign.
   QOMPOSE_INLINE static constexpr storage_type encode(float value) noexcept {

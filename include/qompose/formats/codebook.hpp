@@ -46,9 +46,9 @@ struct codebook {
   using entry = Entry;
 
  private:
-  static constexpr detail::fixed_text name_ =
-      detail::fixed_text() + "codebook<" + std::size_t{K} + ", " + std::string_view(Entry::name) +
-      (Scope == codebook_scope::tensor ? ", tensor>" : ">");
+  static constexpr detail::fixed_text name_ = detail::fixed_text() + "codebook<" + std::size_t{K} +
+                                              ", " + std::string_view(Entry::name) +
+                                              (Scope == codebook_scope::tensor ? ", tensor>" : ">");
 
  public:
   static constexpr std::string_view name = name_.view();
@@ -58,7 +58,7 @@ struct codebook {
   /// What the scales of a shared codebook bring the largest magnitude of a group to.
   static constexpr float max_finite = 1.0f;
 
-  /// The index of the nearest entry, the lower one at a tie.
+  /// The index of the nearest entry, the lower one at a tie; of equal entries any.
   /// @param values  the K entries, ascending
   /// @param value   any number; NaN gives 0
   QOMPOSE_INLINE static constexpr storage_type encode(const float* values, float value) noexcept {

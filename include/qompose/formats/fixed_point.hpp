@@ -34,8 +34,8 @@ struct fixed_point {
 
  private:
   static constexpr detail::fixed_text name_ = detail::fixed_text() + "fixed_point<" +
-                                              std::size_t{Bits} + ", " +
-                                              std::size_t{FractionBits} + ">";
+                                              std::size_t{Bits} + ", " + std::size_t{FractionBits} +
+                                              ">";
   static constexpr float steps = static_cast<float>(1 << FractionBits);
 
  public:

@@ -9,7 +9,8 @@
 
 namespace qompose {
 
-/// OCP FP6 E2M3: bias 1, every code finite, largest magnitude 7.5; all values are multiples of 0.125.
+/// OCP FP6 E2M3: bias 1, every code finite, largest magnitude 7.5; all values are multiples of
+/// 0.125.
 ///
 /// @par Source
 /// OCP Microscaling Formats (MX) Specification, version 1.0, 2023; arXiv:2310.10537.

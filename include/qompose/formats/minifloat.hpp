@@ -37,7 +37,7 @@ enum class infinite_input {
 /// A float with a sign, `ExponentBits` and `MantissaBits`; subnormals, exponent bias
 /// 2^(ExponentBits - 1) - 1. Rounds to nearest, ties to even.
 ///
-/// @tparam ExponentBits  2..7
+/// @tparam ExponentBits  2..6
 /// @tparam MantissaBits  >= 1; with sign and exponent at most 8 bits
 /// @tparam Specials      which codes are NaN or infinity
 /// @tparam Overflow      what happens past `max_finite`; the stored type is the same
@@ -54,9 +54,9 @@ template <int ExponentBits, int MantissaBits, special_values Specials = special_
           overflow Overflow = overflow::saturate,
           infinite_input Infinity = infinite_input::largest_finite>
 struct minifloat {
-  static_assert(ExponentBits >= 2 && ExponentBits <= 7 && MantissaBits >= 1 &&
+  static_assert(ExponentBits >= 2 && ExponentBits <= 6 && MantissaBits >= 1 &&
                     ExponentBits + MantissaBits <= 7,
-                "qompose: minifloat: sign, exponent (2..7 bits) and mantissa (at least 1) exceed 8 "
+                "qompose: minifloat: sign, exponent (2..6 bits) and mantissa (at least 1) exceed 8 "
                 "bits; use fp16 or bf16 for wider floats");
   static_assert(Overflow == overflow::saturate || Specials != special_values::none,
                 "qompose: minifloat: overflow to NaN or infinity needs a code for it; use "
@@ -69,9 +69,18 @@ struct minifloat {
   static constexpr int exponent_bias = (1 << (ExponentBits - 1)) - 1;
 
  private:
+  /// What OCP's format with these fields has; OCP knows no other 8-bit floats.
+  static constexpr special_values usual_specials =
+      ExponentBits == 4 && MantissaBits == 3   ? special_values::nan
+      : ExponentBits == 5 && MantissaBits == 2 ? special_values::infinity_and_nan
+                                               : special_values::none;
   static constexpr detail::fixed_text name_ = detail::fixed_text() + "fp" + std::size_t{bits} +
                                               "_e" + std::size_t{ExponentBits} + "m" +
-                                              std::size_t{MantissaBits};
+                                              std::size_t{MantissaBits} +
+                                              (Specials == usual_specials         ? ""
+                                               : Specials == special_values::none ? "_finite"
+                                               : Specials == special_values::nan  ? "_nan"
+                                                                                  : "_ieee");
   static constexpr int dropped_bits = 23 - MantissaBits;
   static constexpr std::uint32_t sign_mask = 1u << (bits - 1);
   static constexpr std::uint32_t exponent_shift = (127u - exponent_bias) << MantissaBits;
@@ -92,6 +101,7 @@ struct minifloat {
   }
 
  public:
+  /// OCP's name; other special values than OCP's are named behind it, `fp8_e4m3_ieee`.
   static constexpr std::string_view name = name_.view();
   static constexpr float max_finite = normal(max_code);
   static constexpr float min_normal = normal(1u << MantissaBits);

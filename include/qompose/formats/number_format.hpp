@@ -32,14 +32,13 @@ concept integer_format = number_format<F> && requires {
 /// A format whose values are found when a tensor is stored: a code is an index into `entries`
 /// sorted values of the format `entry`, kept beside the codes.
 template <class F>
-concept learned_format =
-    requires(const float* values, float value, typename F::storage_type code) {
-      requires number_format<typename F::entry>;
-      { F::entries } -> std::convertible_to<int>;
-      { F::encode(values, value) } noexcept -> std::same_as<typename F::storage_type>;
-      { F::bits } -> std::convertible_to<int>;
-      { F::name } -> std::convertible_to<std::string_view>;
-    };
+concept learned_format = requires(const float* values, float value, typename F::storage_type code) {
+  requires number_format<typename F::entry>;
+  { F::entries } -> std::convertible_to<int>;
+  { F::encode(values, value) } noexcept -> std::same_as<typename F::storage_type>;
+  { F::bits } -> std::convertible_to<int>;
+  { F::name } -> std::convertible_to<std::string_view>;
+};
 
 /// Whatever codes of a tensor can be.
 template <class F>
