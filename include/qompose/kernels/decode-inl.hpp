@@ -15,6 +15,7 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <type_traits>
 
 #include "qompose/kernels/simd-inl.hpp"
 #include "qompose/recipe/quant.hpp"
@@ -24,13 +25,17 @@ namespace qompose {
 inline namespace QOMPOSE_ISA {
 namespace HWY_NAMESPACE {
 
-/// The value of every code of a format of at most 8 bits, scale not applied.
+/// The value of every byte whose low bits hold a code of a format of at most 8 bits, scale not
+/// applied; codes in signed types are two's complement.
 template <class Element>
 inline constexpr auto kDecodeTable = [] {
+  using Code = typename Element::storage_type;
+  constexpr int kSign = std::is_signed_v<Code> ? 1 << (Element::bits - 1) : 0;
   std::array<float, 256> table{};
-  for (int i = 0; i < (1 << Element::bits); ++i) {
+  for (int i = 0; i < 256; ++i) {
+    const int field = i & ((1 << Element::bits) - 1);
     table[static_cast<std::size_t>(i)] =
-        Element::decode(static_cast<typename Element::storage_type>(i));
+        Element::decode(static_cast<Code>((field ^ kSign) - kSign));
   }
   return table;
 }();
