@@ -18,6 +18,9 @@
 
 namespace qompose {
 
+/// For memory that its owner fills before anyone reads it.
+struct uninitialized {};
+
 /// A fixed number of zeroed elements, 64-byte aligned; large ones ask for huge pages.
 ///
 /// It stands in for std::vector in everything that kernels touch: its members are inlined
@@ -33,12 +36,16 @@ class aligned_buffer {
 
   /// @param size  number of elements, zeroed
   /// @throws std::bad_alloc
-  QOMPOSE_INLINE explicit aligned_buffer(std::size_t size) : size_(size) {
+  QOMPOSE_INLINE explicit aligned_buffer(std::size_t size)
+      : aligned_buffer(size, uninitialized{}) {
+    if (size > 0) std::memset(static_cast<void*>(data_), 0, size * sizeof(T));
+  }
+  /// The same without the zeros.
+  QOMPOSE_INLINE aligned_buffer(std::size_t size, uninitialized) : size_(size) {
     if (size == 0) return;
     const std::size_t bytes = size * sizeof(T);
     data_ = static_cast<T*>(::operator new(bytes, std::align_val_t{alignment}));
     advise_huge_pages(data_, bytes);
-    std::memset(static_cast<void*>(data_), 0, bytes);
   }
   QOMPOSE_INLINE aligned_buffer(const aligned_buffer& other) : aligned_buffer(other.size_) {
     if (size_ > 0) std::memcpy(static_cast<void*>(data_), other.data_, size_ * sizeof(T));

@@ -15,8 +15,10 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <limits>
 #include <type_traits>
 
+#include "qompose/formats/minifloat.hpp"
 #include "qompose/kernels/simd-inl.hpp"
 #include "qompose/recipe/quant.hpp"
 
@@ -85,20 +87,65 @@ HWY_INLINE VI LoadCodes(const Code* codes) {
   }
 }
 
+/// Floats of codes of 8 bits by their fields; tables serve shorter ones.
+template <class Element>
+struct DecodeFields {
+  static constexpr bool kExists = false;
+};
+
+template <int kExponent, int kMantissa, special_values kSpecials, overflow kOverflow,
+          infinite_input kInfinity>
+  requires(kExponent + kMantissa == 7 && N > 1)
+struct DecodeFields<minifloat<kExponent, kMantissa, kSpecials, kOverflow, kInfinity>> {
+  using Element = minifloat<kExponent, kMantissa, kSpecials, kOverflow, kInfinity>;
+  static constexpr bool kExists = true;
+
+  static HWY_INLINE VF Run(VI codes) {
+    const VI magnitude = hn::And(codes, hn::Set(DI(), 127));
+    const VI sign = hn::ShiftLeft<24>(hn::Sub(codes, magnitude));
+    constexpr std::int32_t kBias = (127 - Element::exponent_bias) << kMantissa;
+    const VF normal = hn::BitCast(
+        DF(), hn::ShiftLeft<23 - kMantissa>(hn::Add(magnitude, hn::Set(DI(), kBias))));
+    // Subnormals carry no hidden bit, so they are built by scaling instead of by fields.
+    const VF subnormal =
+        hn::Mul(hn::ConvertTo(DF(), magnitude), hn::Set(DF(), Element::min_subnormal));
+    const auto is_small =
+        hn::RebindMask(DF(), hn::Lt(magnitude, hn::Set(DI(), 1 << kMantissa)));
+    VF value = hn::IfThenElse(is_small, subnormal, normal);
+    if constexpr (kSpecials != special_values::none) {
+      constexpr int kTop = Element::encode(Element::max_finite);
+      const auto is_special = hn::RebindMask(DF(), hn::Gt(magnitude, hn::Set(DI(), kTop)));
+      VF special = hn::Set(DF(), std::numeric_limits<float>::quiet_NaN());
+      if constexpr (kSpecials == special_values::infinity_and_nan) {
+        const auto is_infinite =
+            hn::RebindMask(DF(), hn::Eq(magnitude, hn::Set(DI(), kTop + 1)));
+        special = hn::IfThenElse(
+            is_infinite, hn::Set(DF(), std::numeric_limits<float>::infinity()), special);
+      }
+      value = hn::IfThenElse(is_special, special, value);
+    }
+    return hn::BitCast(DF(), hn::Or(hn::BitCast(DI(), value), sign));
+  }
+};
+
 /// What codes of `Element` stand for before scale and offset.
 template <class Element>
 struct DecodeVector {
   using Code = typename Element::storage_type;
   static constexpr bool kArithmetic = integer_format<Element>;
   static constexpr bool kPlain = detail::is_plain_float<Element>;
-  using Table = LookUp<(kArithmetic || kPlain) ? 1 : Element::bits>;
+  static constexpr bool kFields = DecodeFields<Element>::kExists;
+  static constexpr bool kNeedsTable = !kArithmetic && !kPlain && !kFields;
+  using Table = LookUp<kNeedsTable ? Element::bits : 1>;
 
-  HWY_INLINE DecodeVector() : table_(kArithmetic || kPlain ? kNoTable : TableOf()) {}
+  HWY_INLINE DecodeVector() : table_(TableOf()) {}
   [[nodiscard]] HWY_INLINE VF operator()(const Code* codes) const {
     if constexpr (kPlain) {
       return LoadFloats<Element>(reinterpret_cast<const std::uint8_t*>(codes));
     } else if constexpr (kArithmetic) {
       return hn::ConvertTo(DF(), LoadCodes(codes));
+    } else if constexpr (kFields) {
+      return DecodeFields<Element>::Run(LoadCodes(codes));
     } else {
       return table_(hn::And(LoadCodes(codes), hn::Set(DI(), (1 << Element::bits) - 1)));
     }
@@ -107,10 +154,10 @@ struct DecodeVector {
  private:
   static constexpr float kNoTable[2] = {};
   static HWY_INLINE const float* TableOf() {
-    if constexpr (kArithmetic || kPlain) {
-      return kNoTable;
-    } else {
+    if constexpr (kNeedsTable) {
       return kDecodeTable<Element>.data();
+    } else {
+      return kNoTable;
     }
   }
   Table table_;

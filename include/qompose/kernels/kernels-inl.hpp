@@ -16,6 +16,7 @@
 #include "qompose/kernels/elementwise-inl.hpp"
 #include "qompose/kernels/float_matmul-inl.hpp"
 #include "qompose/kernels/integer_matmul-inl.hpp"
+#include "qompose/kernels/pack-inl.hpp"
 #include "qompose/kernels/prepare-inl.hpp"
 #include "qompose/kernels/quantize-inl.hpp"
 
@@ -40,6 +41,8 @@ struct Kernels {
   using decode = Decode<Element, Zero>;
   template <class Element>
   using decode_learned = DecodeLearned<Element>;
+  template <class Element>
+  using pack = Pack<Element>;
   using elementwise = Elementwise;
   template <class Keys, class Values>
   using attention = Attention<Keys, Values>;

@@ -111,8 +111,8 @@ struct QuantizeRow {
       std::memset(codes, 0, n);
       return 1.0f;
     }
-    // Only a scale among the subnormals can push a quotient past 127.
-    Encode<int_n<8, code_range::symmetric>, no_zero>::Run(x, n, scale, 0.0f, codes);
+    // Only a scale among the subnormals can push a quotient past 127; those are clamped.
+    Encode<int_n<8, code_range::symmetric>, no_zero>::Run(x, n, scale, 0.0f, true, codes);
     return scale;
   }
 

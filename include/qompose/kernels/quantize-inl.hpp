@@ -140,7 +140,29 @@ class Divider {
   HWY_INLINE explicit Divider(float divisor)
       : divisor_(hn::Set(DF(), divisor)),
         inverse_(hn::Set(DF(), 1.0f / divisor)),
-        by_reciprocal_(kFused && std::fabs(divisor) > 0x1p-90f && std::fabs(divisor) < 0x1p90f) {}
+        by_reciprocal_(IsOrdinary(divisor)) {}
+
+  /// Whether quotients come from a reciprocal.
+  static HWY_INLINE bool IsOrdinary(float divisor) {
+    return kFused && std::fabs(divisor) > 0x1p-90f && std::fabs(divisor) < 0x1p90f;
+  }
+
+  /// With the inverse of an ordinary divisor at hand.
+  HWY_INLINE Divider(float divisor, float inverse)
+      : divisor_(hn::Set(DF(), divisor)), inverse_(hn::Set(DF(), inverse)), by_reciprocal_(true) {}
+
+  static HWY_INLINE hn::Mask<DF> AreOrdinary(VF divisor) {
+    const VF size = hn::Abs(divisor);
+    return hn::And(hn::Gt(size, hn::Set(DF(), kFused ? 0x1p-90f : 0x1p126f)),
+                   hn::Lt(size, hn::Set(DF(), 0x1p90f)));
+  }
+  static HWY_INLINE void Invert(const float* divisors, std::size_t n, float* inverses) {
+    std::size_t i = 0;
+    for (; i + N <= n; i += N) {
+      hn::StoreU(hn::Div(hn::Set(DF(), 1.0f), hn::LoadU(DF(), divisors + i)), DF(), inverses + i);
+    }
+    for (; i < n; ++i) inverses[i] = 1.0f / divisors[i];
+  }
 
   [[nodiscard]] HWY_INLINE bool ByReciprocal() const { return by_reciprocal_; }
   template <bool kReciprocal>
@@ -164,10 +186,17 @@ class Divider {
   bool by_reciprocal_;
 };
 
-/// Nearest integers of numbers below 2^22, ties to even: the sum has a spacing of one.
+/// Nearest integers of numbers below 2^22, ties to even.
 HWY_INLINE VI RoundToInt(VF v) {
+#if HWY_ARCH_X86 && HWY_TARGET == HWY_AVX2
+  return VI{_mm256_cvtps_epi32(v.raw)};
+#elif HWY_ARCH_X86 && HWY_TARGET <= HWY_AVX3
+  return VI{_mm512_cvtps_epi32(v.raw)};
+#else
+  // The sum has a spacing of one.
   const VF magic = hn::Set(DF(), 0x1.8p23f);
   return hn::Sub(hn::BitCast(DI(), hn::Add(v, magic)), hn::BitCast(DI(), magic));
+#endif
 }
 
 /// Four vectors of integers that fit a byte, in order, as 4 N bytes.
@@ -196,12 +225,16 @@ HWY_INLINE void StoreAsBytes(VI a, VI b, VI c, VI d, Byte* out) {
 template <class Element>
 struct EncodeVector {
   static constexpr bool kExists = false;
+  static constexpr bool kSkipsClamp = false;
 };
 
 template <class Element>
   requires integer_format<Element>
 struct EncodeVector<Element> {
   static constexpr bool kExists = true;
+  /// `Unclamped` serves numbers that round to a code.
+  static constexpr bool kSkipsClamp = true;
+  static HWY_INLINE VI Unclamped(VF v) { return RoundToInt(v); }
   static HWY_INLINE VI Run(VF v) {
     const VF lowest = hn::Set(DF(), static_cast<float>(Element::min_code));
     return RoundToInt(hn::Min(hn::Max(v, lowest), hn::Set(DF(), Element::max_finite)));
@@ -211,6 +244,7 @@ struct EncodeVector<Element> {
 template <int kBits, int kFraction, code_range kRange>
 struct EncodeVector<fixed_point<kBits, kFraction, kRange>> {
   static constexpr bool kExists = true;
+  static constexpr bool kSkipsClamp = false;
   static HWY_INLINE VI Run(VF v) {
     const VF steps = hn::Set(DF(), static_cast<float>(1 << kFraction));
     return EncodeVector<typename fixed_point<kBits, kFraction, kRange>::integer>::Run(
@@ -223,6 +257,7 @@ template <int kExponent, int kMantissa, special_values kSpecials, infinite_input
 struct EncodeVector<minifloat<kExponent, kMantissa, kSpecials, overflow::saturate, kInfinity>> {
   using Element = minifloat<kExponent, kMantissa, kSpecials, overflow::saturate, kInfinity>;
   static constexpr bool kExists = true;
+  static constexpr bool kSkipsClamp = false;
   static HWY_INLINE VI Run(VF v) {
     constexpr int kDropped = 23 - kMantissa;
     const VF magnitude = hn::Min(hn::Abs(v), hn::Set(DF(), Element::max_finite));
@@ -242,6 +277,40 @@ struct EncodeVector<minifloat<kExponent, kMantissa, kSpecials, overflow::saturat
     return hn::Or(code, hn::And(sign, hn::Set(DI(), 1 << (Element::bits - 1))));
   }
 };
+
+/// Codes of 16 bits, by vector where the target converts as the scalar code does.
+template <class Format>
+struct EncodeHalf {
+  static constexpr bool kExists = false;
+};
+
+#if (HWY_ARCH_X86 && HWY_TARGET <= HWY_AVX2) || HWY_ARCH_ARM_A64
+template <>
+struct EncodeHalf<fp16> {
+  static constexpr bool kExists = true;
+  static HWY_INLINE void Run(VF v, std::uint16_t* out) {
+    const hn::Rebind<hwy::float16_t, DF> half;
+    hn::StoreU(hn::DemoteTo(half, v), half, reinterpret_cast<hwy::float16_t*>(out));
+  }
+};
+#endif
+
+#if !QOMPOSE_PLAIN_TARGET
+template <>
+struct EncodeHalf<bf16> {
+  static constexpr bool kExists = true;
+  static HWY_INLINE void Run(VF v, std::uint16_t* out) {
+    const hn::Rebind<std::uint32_t, DF> word;
+    const hn::Rebind<std::int32_t, DF> sign;
+    const hn::Rebind<std::uint16_t, DF> half;
+    const auto bits = hn::BitCast(word, v);
+    const auto odd = hn::And(hn::ShiftRight<16>(bits), hn::Set(word, 1u));
+    const auto rounded =
+        hn::ShiftRight<16>(hn::Add(bits, hn::Add(odd, hn::Set(word, 0x7fffu))));
+    hn::StoreU(hn::DemoteTo(half, hn::BitCast(sign, rounded)), half, out);
+  }
+};
+#endif
 
 /// Indices of the nearest of sorted values, the lower one at a tie: of codebooks, and of formats that
 /// list their `values`.
@@ -292,28 +361,39 @@ struct Encode {
 
   /// @param scales   one a group; a group of scale 0 gets codes of zero
   /// @param offsets  zero points or minima, one a group; null where the spec has neither
+  /// @param ranges   of the groups, or null where they are not known; they save the clamping
   static void Groups(const float* x, std::size_t n, std::size_t group, const float* scales,
-                     const float* offsets, Code* codes) {
+                     const float* offsets, const value_range* ranges, Code* codes) {
+    if (n % group == 0 && AreBounded(n / group, scales, offsets, ranges)) {
+      if (group % (4 * N) == 0) return WholeGroups(x, n, group, scales, offsets, codes);
+    }
     for (std::size_t first = 0; first < n; first += group, ++scales) {
       const std::size_t size = std::min(group, n - first);
       const float offset = offsets != nullptr ? *offsets++ : 0.0f;
-      Run(x + first, size, *scales, offset, codes + first);
+      const bool bounded = ranges != nullptr && IsBounded(*ranges++, *scales, offset);
+      Run(x + first, size, *scales, offset, bounded, codes + first);
     }
   }
 
-  static HWY_INLINE void Run(const float* x, std::size_t n, float scale, float offset, Code* codes) {
+  /// @param bounded  all quotients round to codes
+  static HWY_INLINE void Run(const float* x, std::size_t n, float scale, float offset, bool bounded,
+                             Code* codes) {
     if (!(scale != 0.0f)) {
       std::fill_n(codes, n, Element::encode(0.0f));
       return;
     }
-    if constexpr (requires { Element::values; } && std::is_same_v<Zero, no_zero>) {
+    if constexpr (EncodeHalf<Element>::kExists && std::is_same_v<Zero, no_zero>) {
+      Halves(x, n, scale, codes);
+    } else if constexpr (requires { Element::values; } && std::is_same_v<Zero, no_zero>) {
       EncodeSorted::Run(x, n, scale, Element::values, std::size(Element::values), codes);
     } else if constexpr (EncodeVector<Element>::kExists && N > 1) {
       const Divider divider(scale);
-      if (divider.ByReciprocal()) {
-        Vectors<true>(divider, x, n, offset, codes);
+      if (!divider.ByReciprocal()) {
+        Vectors<false, true>(divider, x, n, offset, codes);
+      } else if (bounded && EncodeVector<Element>::kSkipsClamp) {
+        Vectors<true, !EncodeVector<Element>::kSkipsClamp>(divider, x, n, offset, codes);
       } else {
-        Vectors<false>(divider, x, n, offset, codes);
+        Vectors<true, true>(divider, x, n, offset, codes);
       }
     } else {
       for (std::size_t i = 0; i < n; ++i) codes[i] = One(x[i], scale, offset);
@@ -333,9 +413,84 @@ struct Encode {
   }
 
  private:
-  template <bool kReciprocal>
+  /// What rounds to a code, in units of the scale.
+  static constexpr float kBelow = [] {
+    if constexpr (integer_format<Element>) {
+      return static_cast<float>(Element::min_code) - 0.49f;
+    } else {
+      return 0.0f;
+    }
+  }();
+  static constexpr float kAbove = Element::max_finite + 0.49f;
+
+  /// Whether groups can go the fast way: by reciprocals, and without clamping.
+  static HWY_INLINE bool AreBounded(std::size_t groups, const float* scales, const float* offsets,
+                                    const value_range* ranges) {
+    if constexpr (!EncodeVector<Element>::kSkipsClamp || is_zero_point<Zero> || N == 1) {
+      return false;
+    } else {
+      if (ranges == nullptr) return false;
+      std::size_t g = 0;
+      bool all = true;
+      for (; g + N <= groups; g += N) {
+        VF low, high;
+        hn::LoadInterleaved2(DF(), &ranges[g].lowest, low, high);
+        const VF scale = hn::LoadU(DF(), scales + g);
+        if (offsets != nullptr) {
+          const VF offset = hn::LoadU(DF(), offsets + g);
+          low = hn::Sub(low, offset);
+          high = hn::Sub(high, offset);
+        }
+        const auto within = hn::And(hn::Ge(low, hn::Mul(hn::Set(DF(), kBelow), scale)),
+                                    hn::Le(high, hn::Mul(hn::Set(DF(), kAbove), scale)));
+        all = all && hn::AllTrue(DF(), hn::And(within, Divider::AreOrdinary(scale)));
+      }
+      for (; all && g < groups; ++g) {
+        all = IsBounded(ranges[g], scales[g], offsets != nullptr ? offsets[g] : 0.0f) &&
+              Divider::IsOrdinary(scales[g]);
+      }
+      return all;
+    }
+  }
+
+  /// Groups of whole steps that are all bounded.
+  static HWY_INLINE void WholeGroups(const float* x, std::size_t n, std::size_t group,
+                                     const float* scales, const float* offsets, Code* codes) {
+    if constexpr (EncodeVector<Element>::kSkipsClamp && N > 1) {
+      constexpr std::size_t kTogether = 64;
+      float inverses[kTogether];
+      for (std::size_t done = 0; done < n / group; done += kTogether) {
+        const std::size_t count = std::min(kTogether, n / group - done);
+        Divider::Invert(scales + done, count, inverses);
+        for (std::size_t g = 0; g < count; ++g) {
+          const Divider divider(scales[done + g], inverses[g]);
+          const VF offset = hn::Set(DF(), offsets != nullptr ? offsets[done + g] : 0.0f);
+          const std::size_t first = (done + g) * group;
+          for (std::size_t i = first; i < first + group; i += 4 * N) {
+            Step<true, false>(divider, x + i, offset, codes + i);
+          }
+        }
+      }
+    }
+  }
+
+  /// Whether the quotients of a whole range round to codes; some room is left for roundings.
+  static HWY_INLINE bool IsBounded(value_range range, float scale, float offset) {
+    if constexpr (!integer_format<Element> || is_zero_point<Zero>) {
+      return false;
+    } else {
+      const float low = range.lowest - offset;
+      const float high = range.highest - offset;
+      return scale > 0.0f && low >= kBelow * scale && high <= kAbove * scale;
+    }
+  }
+
+  template <bool kReciprocal, bool kClamp>
   static HWY_INLINE VI Codes(const Divider& divider, VF v, VF offset) {
-    if constexpr (is_minimum<Zero>) {
+    if constexpr (!kClamp) {
+      if constexpr (is_minimum<Zero>) v = hn::Sub(v, offset);
+      return EncodeVector<Element>::Unclamped(divider.Divide<kReciprocal>(v));
+    } else if constexpr (is_minimum<Zero>) {
       return EncodeVector<Element>::Run(divider.Divide<kReciprocal>(hn::Sub(v, offset)));
     } else if constexpr (is_zero_point<Zero>) {
       const VF limit = hn::Set(DF(), 0x1p22f);
@@ -348,25 +503,40 @@ struct Encode {
     }
   }
 
-  template <bool kReciprocal>
+  static HWY_INLINE void Halves(const float* x, std::size_t n, float scale, Code* codes) {
+    const VF divisor = hn::Set(DF(), scale);
+    std::size_t i = 0;
+    for (; i + N <= n; i += N) {
+      // A scale of 1 is that of numbers stored as they are.
+      const VF v = hn::LoadU(DF(), x + i);
+      EncodeHalf<Element>::Run(scale == 1.0f ? v : hn::Div(v, divisor), codes + i);
+    }
+    for (; i < n; ++i) codes[i] = One(x[i], scale, 0.0f);
+  }
+
+  template <bool kReciprocal, bool kClamp>
   static HWY_INLINE void Vectors(const Divider& divider, const float* x, std::size_t n,
                                  float zero_or_minimum, Code* codes) {
     const VF offset = hn::Set(DF(), zero_or_minimum);
-    const auto step = [&](const float* from, Code* to) QOMPOSE_FLATTEN {
-      const VI a = Codes<kReciprocal>(divider, hn::LoadU(DF(), from), offset);
-      const VI b = Codes<kReciprocal>(divider, hn::LoadU(DF(), from + N), offset);
-      const VI c = Codes<kReciprocal>(divider, hn::LoadU(DF(), from + 2 * N), offset);
-      const VI d = Codes<kReciprocal>(divider, hn::LoadU(DF(), from + 3 * N), offset);
-      StoreAsBytes(a, b, c, d, to);
-    };
     std::size_t i = 0;
-    for (; i + 4 * N <= n; i += 4 * N) step(x + i, codes + i);
+    for (; i + 4 * N <= n; i += 4 * N) {
+      Step<kReciprocal, kClamp>(divider, x + i, offset, codes + i);
+    }
     if (i == n) return;
     alignas(64) float padded[4 * N] = {};
     Code tail[4 * N];
     std::memcpy(padded, x + i, (n - i) * sizeof(float));
-    step(padded, tail);
+    Step<kReciprocal, kClamp>(divider, padded, offset, tail);
     std::memcpy(codes + i, tail, (n - i) * sizeof(Code));
+  }
+
+  template <bool kReciprocal, bool kClamp>
+  static HWY_INLINE void Step(const Divider& divider, const float* x, VF offset, Code* codes) {
+    const VI a = Codes<kReciprocal, kClamp>(divider, hn::LoadU(DF(), x), offset);
+    const VI b = Codes<kReciprocal, kClamp>(divider, hn::LoadU(DF(), x + N), offset);
+    const VI c = Codes<kReciprocal, kClamp>(divider, hn::LoadU(DF(), x + 2 * N), offset);
+    const VI d = Codes<kReciprocal, kClamp>(divider, hn::LoadU(DF(), x + 3 * N), offset);
+    StoreAsBytes(a, b, c, d, codes);
   }
 };
 

@@ -38,9 +38,11 @@ struct codec {
   void (*ranges)(const float* x, std::size_t n, std::size_t group, bool symmetric,
                  value_range* ranges);
   void (*encode)(const float* x, std::size_t n, std::size_t group, const float* scales,
-                 const float* offsets, code_type* codes);
+                 const float* offsets, const value_range* known_ranges, code_type* codes);
   void (*decode)(const code_type* codes, std::size_t n, std::size_t group, const float* scales,
                  const float* offsets, float* out);
+  void (*pack)(const code_type* codes, std::size_t n, std::uint8_t* bytes);
+  void (*unpack)(const std::uint8_t* bytes, std::size_t n, code_type* codes);
 };
 
 /// The same for codebooks, one group at a time.
@@ -52,6 +54,8 @@ struct learned_codec {
                  std::size_t count, std::uint8_t* codes);
   void (*decode)(const std::uint8_t* codes, std::size_t n, float scale, const float* entries,
                  float* out);
+  void (*pack)(const std::uint8_t* codes, std::size_t n, std::uint8_t* bytes);
+  void (*unpack)(const std::uint8_t* bytes, std::size_t n, std::uint8_t* codes);
 };
 
 inline namespace QOMPOSE_ISA {
@@ -61,11 +65,15 @@ template <class Element, class Zero = no_zero>
   return with_best_target<isa_tag>([]<class Target>() {
     if constexpr (learned_format<Element>) {
       return learned_codec<Element>{&Target::range_of::Groups, &Target::encode_sorted::Run,
-                                    &Target::template decode_learned<Element>::Run};
+                                    &Target::template decode_learned<Element>::Run,
+                                    &Target::template pack<Element>::Store,
+                                    &Target::template pack<Element>::Load};
     } else {
       return codec<Element, Zero>{&Target::range_of::Groups,
                                   &Target::template encode<Element, Zero>::Groups,
-                                  &Target::template decode<Element, Zero>::Groups};
+                                  &Target::template decode<Element, Zero>::Groups,
+                                  &Target::template pack<Element>::Store,
+                                  &Target::template pack<Element>::Load};
     }
   });
 }

@@ -19,46 +19,86 @@ namespace qompose {
 namespace detail {
 inline namespace QOMPOSE_ISA {
 
-/// Dequantizes rows [first, last).
-template <tensor_spec Spec, class Codec>
-void dequantize_rows(const quantized_matrix<Spec>& q, const Codec& kernels, std::size_t first,
-                     std::size_t last, matrix_view<float> out) {
+/// The values of one row of scales or offsets.
+template <tensor_spec Spec>
+void decode_row_of(const quantized_matrix<Spec>& part, std::size_t r, float* out) {
+  if constexpr (requires { part.codes().row(r); } && number_format<Spec>) {
+    constexpr float unit = 1.0f;
+    best_codec<Spec>().decode(part.codes().row(r), part.cols(), part.cols(), &unit, nullptr, out);
+  } else {
+    for (std::size_t g = 0; g < part.cols(); ++g) out[g] = part.value(r, g);
+  }
+}
+
+/// Dequantizes whole rows; codes that are not bytes pass through a buffer on the stack.
+template <tensor_spec Spec>
+class row_dequantizer {
   using parts = spec_parts<Spec>;
   using element = typename parts::element;
-  const std::size_t cols = q.cols();
-  aligned_buffer<typename element::storage_type> codes(cols);
-  if constexpr (number_format<Spec>) {
-    constexpr float unit = 1.0f;
-    for (std::size_t r = first; r < last; ++r) {
-      q.codes().get_row(r, cols, codes.data());
-      kernels.decode(codes.data(), cols, cols, &unit, nullptr, out.row(r));
-    }
-  } else {
-    const std::size_t step = q.group_cols();
-    const std::size_t groups = q.grid().cols;
-    aligned_buffer<float> scales(groups);
-    aligned_buffer<float> offsets(groups);
-    for (std::size_t r = first; r < last; ++r) {
-      q.codes().get_row(r, cols, codes.data());
-      for (std::size_t g = 0; g < groups; ++g) {
-        scales[g] = q.scale(r, g * step);
-        if constexpr (parts::has_zero) offsets[g] = q.zero_or_minimum(r, g * step);
-      }
-      if constexpr (parts::has_codebook) {
-        constexpr auto count = static_cast<std::size_t>(element::entries);
-        float entries[count];
-        for (std::size_t g = 0; g < groups; ++g) {
-          const std::size_t book = q.codebook(r, g * step);
-          for (std::size_t k = 0; k < count; ++k) entries[k] = q.codebooks().value(book, k);
-          kernels.decode(codes.data() + g * step, std::min(step, cols - g * step), scales[g],
-                         entries, out.row(r) + g * step);
-        }
-      } else {
-        kernels.decode(codes.data(), cols, step, scales.data(), offsets.data(), out.row(r));
+  using code_type = typename element::storage_type;
+
+ public:
+  explicit row_dequantizer(const quantized_matrix<Spec>& q) : q_(q), step_(q.cols()) {
+    if constexpr (quant_spec<Spec>) step_ = q.group_cols();
+    groups_ = divide_up(q.cols(), step_);
+    scales_ = aligned_buffer<float>(groups_);
+    if constexpr (parts::has_zero) offsets_ = aligned_buffer<float>(groups_);
+    for (std::size_t g = 0; g < groups_; ++g) scales_[g] = 1.0f;
+  }
+
+  void run(std::size_t r, float* out) {
+    if constexpr (parts::has_scale) decode_row_of(q_.scales(), r / q_.group_rows(), scales_.data());
+    if constexpr (parts::has_zero) decode_row_of(q_.zeros(), r / q_.group_rows(), offsets_.data());
+    // Several whole groups at a time, or a part of one.
+    const std::size_t together = step_ <= most_codes ? most_codes / step_ * step_ : step_;
+    for (std::size_t first = 0; first < q_.cols(); first += together) {
+      const std::size_t last = std::min(first + together, q_.cols());
+      for (std::size_t at = first; at < last; at += most_codes) {
+        decode(r, at, std::min(most_codes, last - at), at / step_, out + at);
       }
     }
   }
-}
+
+ private:
+  static constexpr std::size_t most_codes = 2048;
+
+  /// Codes [first, first + count) of row r; reading starts at a byte.
+  const code_type* load(std::size_t r, std::size_t first, std::size_t count) {
+    if constexpr (element::bits >= 8) {
+      return q_.codes().row(r) + first;
+    } else {
+      const std::size_t extra = first % 8;
+      kernels_.unpack(q_.codes().at(r, first - extra), count + extra, codes_);
+      return codes_ + extra;
+    }
+  }
+
+  void decode(std::size_t r, std::size_t first, std::size_t count, std::size_t group, float* out) {
+    const code_type* codes = load(r, first, count);
+    const std::size_t step = std::min(step_, count);
+    if constexpr (parts::has_codebook) {
+      constexpr auto size = static_cast<std::size_t>(element::entries);
+      float entries[std::size_t{1} << element::bits] = {};
+      for (std::size_t at = 0; at < count; at += step, ++group) {
+        const std::size_t book = q_.codebook(r, first + at);
+        for (std::size_t k = 0; k < size; ++k) entries[k] = q_.codebooks().value(book, k);
+        kernels_.decode(codes + at, std::min(step, count - at), scales_[group], entries, out + at);
+      }
+    } else {
+      const float* offsets = parts::has_zero ? offsets_.data() + group : nullptr;
+      kernels_.decode(codes, count, step, scales_.data() + group, offsets, out);
+    }
+  }
+
+  const quantized_matrix<Spec>& q_;
+  std::size_t step_;
+  std::size_t groups_ = 0;
+  aligned_buffer<float> scales_;
+  aligned_buffer<float> offsets_;
+  decltype(best_codec<element, typename parts::zero_type>()) kernels_ =
+      best_codec<element, typename parts::zero_type>();
+  code_type codes_[most_codes + 8];
+};
 
 }  // namespace QOMPOSE_ISA
 }  // namespace detail
@@ -78,12 +118,11 @@ void dequantize(const quantized_matrix<Spec>& q, matrix_view<float> out, const E
     throw_shape_error("dequantize: out", out.rows(), out.cols(), q.rows(), q.cols());
   }
   if (q.rows() == 0 || q.cols() == 0) return;
-  using parts = detail::spec_parts<Spec>;
-  const auto kernels =
-      detail::best_codec<typename parts::element, typename parts::zero_type>();
   const std::size_t step = std::max<std::size_t>(1, 16384 / q.cols());
   run.for_each(divide_up(q.rows(), step), [&](std::size_t i) {
-    detail::dequantize_rows(q, kernels, i * step, std::min((i + 1) * step, q.rows()), out);
+    detail::row_dequantizer<Spec> rows(q);
+    const std::size_t last = std::min((i + 1) * step, q.rows());
+    for (std::size_t r = i * step; r < last; ++r) rows.run(r, out.row(r));
   });
 }
 

@@ -16,8 +16,8 @@
 #include "qompose/core/matrix_view.hpp"
 #include "qompose/quantize/codec.hpp"
 #include "qompose/quantize/dequantize.hpp"
-#include "qompose/quantize/fit_group.hpp"
 #include "qompose/quantize/quantize.hpp"
+#include "qompose/quantize/quantize_row.hpp"
 #include "qompose/recipe/quant.hpp"
 #include "qompose/rules/default_rule.hpp"
 
@@ -26,30 +26,16 @@ namespace detail {
 inline namespace QOMPOSE_ISA {
 
 /// Whether a row can be rounded group by group, with nothing but a few codes in between.
-template <tensor_spec Spec, class Rule>
+template <tensor_spec Spec>
 inline constexpr bool is_rounded_in_place = [] {
   if constexpr (number_format<Spec>) {
     return true;
   } else if constexpr (learned_format<typename Spec::element>) {
     return false;
   } else {
-    return has_independent_scales<Spec> && Spec::granularity_type::group_rows(2) == 1 &&
-           !makes_codes<Rule, group_of<Spec>> &&
-           !requires { Spec::element::encode_beyond(0.0f, 0.0f); };
+    return has_independent_scales<Spec> && Spec::granularity_type::group_rows(2) == 1;
   }
 }();
-
-/// Rounds n values that share a scale in place, a piece that fits the stack at a time.
-template <class Codec>
-void round_group(const Codec& kernels, float* values, std::size_t n, float scale, float offset) {
-  constexpr std::size_t piece = 512;
-  typename Codec::code_type codes[piece];
-  for (std::size_t first = 0; first < n; first += piece) {
-    const std::size_t size = std::min(piece, n - first);
-    kernels.encode(values + first, size, size, &scale, &offset, codes);
-    kernels.decode(codes, size, size, &scale, &offset, values + first);
-  }
-}
 
 /// Rounds one row in place, as quantizing and dequantizing it would; groups that span rows are cut
 /// at its ends. No allocation unless scales are quantized themselves or codebooks are learned.
@@ -59,46 +45,24 @@ template <tensor_spec Spec, class Rule = default_rule>
 bool round_row(float* row, std::size_t n, const Rule& rule = {}) {
   if constexpr (std::is_same_v<Spec, fp32>) {
     return true;
-  } else if constexpr (is_rounded_in_place<Spec, Rule>) {
-    using parts = spec_parts<Spec>;
-    const auto kernels = best_codec<typename parts::element, typename parts::zero_type>();
+  } else if constexpr (number_format<Spec>) {
+    const auto kernels = best_codec<Spec>();
     value_range range;
-    if constexpr (number_format<Spec>) {
-      kernels.ranges(row, n, n, true, &range);
-      if (range.highest == range.highest) {
-        round_group(kernels, row, n, 1.0f, 0.0f);
-        return true;
+    kernels.ranges(row, n, n, true, &range);
+    if (range.highest == range.highest) {
+      constexpr std::size_t piece = 512;
+      constexpr float unit = 1.0f;
+      typename Spec::storage_type codes[piece];
+      for (std::size_t first = 0; first < n; first += piece) {
+        const std::size_t size = std::min(piece, n - first);
+        kernels.encode(row + first, size, size, &unit, nullptr, nullptr, codes);
+        kernels.decode(codes, size, size, &unit, nullptr, row + first);
       }
-    } else {
-      using scale_format = typename Spec::scale_type::format;
-      constexpr bool symmetric = !parts::has_zero && !is_unsigned_format<typename Spec::element>;
-      const std::size_t step = Spec::granularity_type::group_cols(n);
-      bool held = true;
-      for (std::size_t first = 0; held && first < n; first += step) {
-        const std::size_t size = std::min(step, n - first);
-        kernels.ranges(row + first, size, size, symmetric, &range);
-        held = range.highest == range.highest;
-        if (!held) break;
-        group_fit fit;
-        if constexpr (fits_range<Rule, group_of<Spec>>) {
-          fit = to_store<Spec, Rule>(rule.template fit_range<group_of<Spec>>(range));
-        } else {
-          fit = fit_group<Spec>(rule, row + first, size);
-        }
-        held = can_hold<scale_format>(fit.scale);
-        float offset = 0.0f;
-        if constexpr (parts::has_zero) {
-          using zero_format = typename Spec::zero_type::format;
-          if constexpr (is_minimum<typename Spec::zero_type>) {
-            held = held && can_hold<zero_format>(fit.offset);
-          }
-          offset = zero_format::decode(zero_format::encode(fit.offset));
-        }
-        round_group(kernels, row + first, size, scale_format::decode(scale_format::encode(fit.scale)),
-                    offset);
-      }
-      if (held) return true;
+      return true;
     }
+  } else if constexpr (is_rounded_in_place<Spec>) {
+    row_quantizer<Spec, Rule> rounder(rule);
+    if (rounder.round(row, n).fault == group_fault::none) return true;
   } else {
     quantized_matrix<Spec> q(1, n);
     const quantize_result result =
@@ -154,7 +118,7 @@ void fake_quantize(matrix_view<const float> x, matrix_view<float> out, const Rul
     throw_shape_error("fake_quantize: out", out.rows(), out.cols(), x.rows(), x.cols());
   }
   const float peak = detail::require_finite("fake_quantize", x);
-  if constexpr (detail::is_rounded_in_place<Spec, Rule>) {
+  if constexpr (detail::is_rounded_in_place<Spec>) {
     if (detail::no_scale_overflows<Spec>(peak)) {
       run.for_each(x.rows(), [&](std::size_t r) {
         if (out.row(r) != x.row(r)) std::memcpy(out.row(r), x.row(r), x.cols() * sizeof(float));

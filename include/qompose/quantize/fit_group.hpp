@@ -58,6 +58,21 @@ template <quant_spec Spec, class Rule>
   return result;
 }
 
+/// The code of one value where it does not follow from the stored scale and offset: by the rule's own
+/// rounding, or by a threshold.
+template <quant_spec Spec, class Rule>
+[[nodiscard]] QOMPOSE_INLINE typename Spec::element::storage_type encode_fitted(
+    const Rule& rule, float value, const fitted_scale& fitted) noexcept {
+  using element = typename Spec::element;
+  if constexpr (makes_codes<Rule, group_of<Spec>>) {
+    return rule.template encode<group_of<Spec>>(value, fitted);
+  } else {
+    (void)rule;
+    if (fitted.threshold > 0.0f) return element::encode_beyond(value, fitted.threshold);
+    return element::encode(value / (fitted.scale != 0.0f ? fitted.scale : 1.0f));
+  }
+}
+
 /// Fits one group of values that lie side by side.
 template <quant_spec Spec, class Rule>
 [[nodiscard]] group_fit fit_group(const Rule& rule, const float* group, std::size_t size) {

@@ -45,7 +45,7 @@ bool quantize_progressive_row(quantized_matrix<Spec>& q, std::size_t r, const fl
   const float scale = range.highest > 0.0f ? range.highest / progressive_range : 1.0f;
   q.scales().scales().set_code(r, 0, fp32::encode(scale));
   aligned_buffer<std::int8_t> image(cols);
-  outer.encode(row, cols, cols, &scale, nullptr, image.data());
+  outer.encode(row, cols, cols, &scale, nullptr, &range, image.data());
 
   aligned_buffer<typename element::storage_type> codes(cols);
   for (std::size_t first = 0; first < cols; first += q.group_cols()) {

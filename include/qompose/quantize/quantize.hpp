@@ -15,8 +15,10 @@
 #include "qompose/core/executor.hpp"
 #include "qompose/core/matrix_view.hpp"
 #include "qompose/quantize/codec.hpp"
+#include "qompose/quantize/dequantize.hpp"
 #include "qompose/quantize/fit_group.hpp"
 #include "qompose/quantize/progressive.hpp"
+#include "qompose/quantize/quantize_row.hpp"
 #include "qompose/quantize/require.hpp"
 #include "qompose/recipe/bits.hpp"
 #include "qompose/recipe/progressive.hpp"
@@ -76,16 +78,14 @@ class quantizer {
     });
   }
 
-  /// Fits, stores and encodes each row while it is in cache: groups within rows, scales of their own.
+  /// Fits, stores and encodes each row while it is in cache.
   quantize_result row_by_row() {
     for_each_piece([&](std::size_t first, std::size_t last) {
-      row_buffers buffers(grid_.cols, values_.cols());
+      row_quantizer<Spec, Rule> rows(rule_);
       for (std::size_t r = first; r < last; ++r) {
-        fit_row(r, buffers);
-        for (std::size_t g = 0; g < grid_.cols; ++g) {
-          if (!store_fit(q_, r, g, buffers.fits[g])) report_overflow(r * grid_.cols + g);
-        }
-        encode_row(r, buffers.fits.data(), buffers);
+        const row_status status = rows.store(q_, r, values_.row(r));
+        if (status.fault == group_fault::not_finite) finite_.store(false);
+        if (status.fault == group_fault::overflow) report_overflow(r * grid_.cols + status.group);
       }
     });
     return result();
@@ -114,10 +114,7 @@ class quantizer {
   }
 
   struct row_buffers {
-    row_buffers(std::size_t groups, std::size_t cols)
-        : ranges(groups), fits(groups), scales(groups), offsets(groups), codes(cols) {}
-    aligned_buffer<value_range> ranges;
-    aligned_buffer<group_fit> fits;
+    row_buffers(std::size_t groups, std::size_t cols) : scales(groups), offsets(groups), codes(cols) {}
     aligned_buffer<float> scales;
     aligned_buffer<float> offsets;
     aligned_buffer<code_type> codes;
@@ -141,24 +138,6 @@ class quantizer {
     for (std::size_t g = 0; g < grid_.cols; ++g) finite = finite && ranges[g].highest == ranges[g].highest;
     if (!finite) finite_.store(false, std::memory_order_relaxed);
     return finite;
-  }
-
-  /// Fits the groups of row r, which are within it.
-  void fit_row(std::size_t r, row_buffers& buffers) {
-    const bool finite = ranges_of_row(r, buffers.ranges.data());
-    const float* row = values_.row(r);
-    for (std::size_t g = 0; g < grid_.cols; ++g) {
-      if (!finite) {
-        buffers.fits[g] = {};
-      } else if constexpr (fits_range) {
-        buffers.fits[g] =
-            to_store<Spec, Rule>(rule_.template fit_range<group_of<Spec>>(buffers.ranges[g]));
-      } else {
-        const std::size_t first = g * q_.group_cols();
-        const std::size_t size = std::min(q_.group_cols(), values_.cols() - first);
-        buffers.fits[g] = fit_group<Spec>(rule_, row + first, size);
-      }
-    }
   }
 
   void check_finite() {
@@ -301,10 +280,10 @@ class quantizer {
     const float* row = values_.row(r);
     const std::size_t cols = values_.cols();
     const std::size_t step = q_.group_cols();
-    for (std::size_t g = 0; g < grid_.cols; ++g) {
-      buffers.scales[g] = q_.scale(r, g * step);
-      buffers.offsets[g] = q_.zero_or_minimum(r, g * step);
-    }
+    for (std::size_t g = 0; g < grid_.cols; ++g) buffers.scales[g] = 1.0f;
+    const std::size_t scale_row = r / q_.group_rows();
+    if constexpr (parts::has_scale) decode_row_of(q_.scales(), scale_row, buffers.scales.data());
+    if constexpr (parts::has_zero) decode_row_of(q_.zeros(), scale_row, buffers.offsets.data());
     code_type* codes = buffers.codes.data();
     if constexpr (parts::has_codebook) {
       constexpr auto count = static_cast<std::size_t>(element::entries);
@@ -315,21 +294,15 @@ class quantizer {
         codec_.encode(row + g * step, std::min(step, cols - g * step), buffers.scales[g], entries,
                       count, codes + g * step);
       }
-    } else if constexpr (has_independent_scales<Spec> && makes_codes<Rule, group_of<Spec>>) {
+    } else if constexpr (has_independent_scales<Spec> && !codes_follow_scales<Spec, Rule>) {
       for (std::size_t c = 0; c < cols; ++c) {
-        codes[c] = rule_.template encode<group_of<Spec>>(row[c], fits[c / step].fitted);
-      }
-    } else if constexpr (requires { element::encode_beyond(0.0f, 0.0f); }) {
-      for (std::size_t c = 0; c < cols; ++c) {
-        const fitted_scale& fitted = fits[c / step].fitted;
-        codes[c] = fitted.threshold > 0.0f
-                       ? element::encode_beyond(row[c], fitted.threshold)
-                       : element::encode(row[c] / (fitted.scale != 0.0f ? fitted.scale : 1.0f));
+        codes[c] = encode_fitted<Spec>(rule_, row[c], fits[c / step].fitted);
       }
     } else {
-      codec_.encode(row, cols, step, buffers.scales.data(), buffers.offsets.data(), codes);
+      codec_.encode(row, cols, step, buffers.scales.data(), buffers.offsets.data(), nullptr,
+                    codes);
     }
-    q_.codes().set_row(r, cols, codes);
+    codec_.pack(codes, cols, q_.codes().at(r, 0));
   }
 
   void report_overflow(std::size_t group) {
@@ -363,8 +336,8 @@ quantize_result quantize_into(quantized_matrix<Spec>& q, matrix_view<const float
       if (range.highest != range.highest) finite.store(false, std::memory_order_relaxed);
       aligned_buffer<typename Spec::storage_type> codes(values.cols());
       constexpr float unit = 1.0f;
-      kernels.encode(values.row(r), values.cols(), values.cols(), &unit, nullptr, codes.data());
-      q.codes().set_row(r, values.cols(), codes.data());
+      kernels.encode(values.row(r), values.cols(), values.cols(), &unit, nullptr, nullptr, codes.data());
+      kernels.pack(codes.data(), values.cols(), q.codes().at(r, 0));
     });
     return {finite.load()};
   } else if constexpr (is_progressive<typename Spec::scale_type::format>) {
@@ -412,7 +385,7 @@ inline namespace QOMPOSE_ISA {
 template <tensor_spec Spec, class Rule = default_rule, executor Executor = serial>
 [[nodiscard]] quantized_matrix<Spec> quantize(matrix_view<const float> values,
                                               const Rule& rule = {}, const Executor& run = {}) {
-  quantized_matrix<Spec> q(values.rows(), values.cols());
+  quantized_matrix<Spec> q(values.rows(), values.cols(), uninitialized{});
   detail::quantize_or_throw("quantize", q, values, rule, run);
   return q;
 }

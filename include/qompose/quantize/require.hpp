@@ -46,7 +46,9 @@ inline float require_finite(const char* what, matrix_view<const float> values,
 template <number_format Format>
 [[nodiscard]] constexpr bool can_hold(float value) noexcept {
   const float magnitude = value < 0.0f ? -value : value;
-  if constexpr (is_plain_float<Format>) {
+  if constexpr (std::is_same_v<Format, fp16>) {
+    return magnitude < 65520.0f;  // from there on numbers round to infinity
+  } else if constexpr (is_plain_float<Format>) {
     const float stored = Format::decode(Format::encode(magnitude));
     return stored - stored == 0.0f;
   } else if constexpr (scale_only_format<Format>) {

@@ -22,7 +22,7 @@ inline namespace QOMPOSE_ISA {
 [[nodiscard]] QOMPOSE_INLINE constexpr int floor_log2(float value) noexcept {
   const auto word = std::bit_cast<std::uint32_t>(value);
   const int exponent = static_cast<int>(word >> 23);
-  return exponent > 0 ? exponent - 127 : std::bit_width(word) - 150;
+  return exponent > 0 ? exponent - 127 : static_cast<int>(std::bit_width(word)) - 150;
 }
 
 /// 2^s, s clamped to what E8M0 and float both hold.

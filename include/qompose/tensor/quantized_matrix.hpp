@@ -7,6 +7,7 @@
 #include <cstddef>
 #include <type_traits>
 
+#include "qompose/core/aligned_buffer.hpp"
 #include "qompose/core/config.hpp"
 #include "qompose/recipe/bits.hpp"
 #include "qompose/recipe/quant.hpp"
@@ -29,6 +30,7 @@ template <int Which>
 struct nothing {
   QOMPOSE_INLINE nothing() noexcept = default;
   QOMPOSE_INLINE nothing(std::size_t, std::size_t) noexcept {}
+  QOMPOSE_INLINE nothing(std::size_t, std::size_t, uninitialized) noexcept {}
   [[nodiscard]] QOMPOSE_INLINE std::size_t storage_bytes() const noexcept { return 0; }
 };
 
@@ -64,6 +66,9 @@ class quantized_matrix<Format> {
   QOMPOSE_INLINE quantized_matrix() noexcept = default;
   QOMPOSE_INLINE quantized_matrix(std::size_t rows, std::size_t cols)
       : rows_(rows), cols_(cols), codes_(rows, cols) {}
+  /// Codes that are to be set, all of them.
+  QOMPOSE_INLINE quantized_matrix(std::size_t rows, std::size_t cols, uninitialized tag)
+      : rows_(rows), cols_(cols), codes_(rows, cols, tag) {}
 
   [[nodiscard]] QOMPOSE_INLINE std::size_t rows() const noexcept { return rows_; }
   [[nodiscard]] QOMPOSE_INLINE std::size_t cols() const noexcept { return cols_; }
@@ -115,6 +120,16 @@ class quantized_matrix<Spec> {
         scales_(grid().rows, grid().cols),
         zeros_(grid().rows, grid().cols),
         codebooks_(codebooks_of<Spec>(rows, cols), entries) {}
+  /// Codes and scales that are to be set, all of them.
+  QOMPOSE_INLINE quantized_matrix(std::size_t rows, std::size_t cols, uninitialized tag)
+      : rows_(rows),
+        cols_(cols),
+        group_rows_(Spec::granularity_type::group_rows(rows)),
+        group_cols_(Spec::granularity_type::group_cols(cols)),
+        codes_(rows, cols, tag),
+        scales_(grid().rows, grid().cols, tag),
+        zeros_(grid().rows, grid().cols, tag),
+        codebooks_(codebooks_of<Spec>(rows, cols), entries, tag) {}
 
   [[nodiscard]] QOMPOSE_INLINE std::size_t rows() const noexcept { return rows_; }
   [[nodiscard]] QOMPOSE_INLINE std::size_t cols() const noexcept { return cols_; }
