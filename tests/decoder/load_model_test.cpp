@@ -361,6 +361,26 @@ TEST_CASE("load_model: a tied checkpoint may store either end, or both", "[decod
   CHECK(weights.embedding.name == (stored == "both" ? "model.embed_tokens.weight" : stored));
 }
 
+TEST_CASE("load_model: the scale that lies beside a matrix multiplies it",
+          "[decoder][load_model]") {
+  const small_model model;
+  const temporary_folder folder;
+  gguf_writer writer = qompose_tests::small_gguf(model);
+  writer.add_tensor("blk.0.ffn_up.scale", {1}, std::vector<float>{0.5f});
+  writer.write(folder / "model.gguf");
+  const qp::model_weights weights = qp::load_model(folder / "model.gguf");
+  std::vector<float> expected = written(model, "blk.0.ffn_up.weight");
+  for (float& value : expected) value *= 0.5f;
+  CHECK(values_of(weights.layers[0].up_proj) == expected);
+  CHECK(values_of(weights.layers[0].gate_proj) == written(model, "blk.0.ffn_gate.weight"));
+
+  gguf_writer wrong = qompose_tests::small_gguf(model);
+  wrong.add_tensor("blk.0.ffn_up.scale", {2}, std::vector<float>{0.5f, 0.5f});
+  wrong.write(folder / "wrong.gguf");
+  CHECK_THROWS_WITH(qp::load_model(folder / "wrong.gguf"),
+                    contains("blk.0.ffn_up.scale: shape [2], expected [1]"));
+}
+
 TEST_CASE("weight_source: rows and columns are scaled when they are read", "[decoder][weights]") {
   qp::weight_source source("w", 2, 3, {1, 2, 3, 4, 5, 6});
   qp::weight_source copy = source;

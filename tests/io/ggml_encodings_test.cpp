@@ -109,7 +109,8 @@ TEST_CASE("ggml_encodings: small blocks decode to what their layout says", "[io]
 TEST_CASE("ggml_encodings: a type that is not read is known by name", "[io][ggml]") {
   CHECK(qp::find_ggml_encoding(2)->name == "Q4_0");
   CHECK(qp::find_ggml_encoding(39)->name == "MXFP4");
-  for (const std::uint32_t type : {4u, 9u, 15u, 16u, 24u, 28u, 29u, 31u, 40u, 43u, 0xffff'ffffu}) {
+  CHECK(qp::find_ggml_encoding(40)->name == "NVFP4");
+  for (const std::uint32_t type : {4u, 9u, 15u, 16u, 24u, 28u, 29u, 31u, 41u, 43u, 0xffff'ffffu}) {
     CHECK(qp::find_ggml_encoding(type) == nullptr);
   }
   CHECK(qp::ggml_type_text(16) == "IQ2_XXS (16)");

@@ -113,7 +113,11 @@ class weight_collector {
   }
   weight_source matrix(const std::string& name, std::size_t rows, std::size_t cols) {
     const std::size_t shape[] = {rows, cols};
-    return weight_source(take(name + ".weight", shape));
+    weight_source source(take(name + ".weight", shape));
+    // GGUF keeps the scale that an NVFP4 tensor has as a whole beside it.
+    const std::vector<float> factor = optional_vector(name + ".scale", 1);
+    if (!factor.empty()) source.scale_rows(std::vector<float>(rows, factor.front()));
+    return source;
   }
   std::vector<float> vector(const std::string& name, std::size_t size) {
     return vector_of(take(name + ".weight", std::span(&size, 1)), size);

@@ -13,6 +13,7 @@
 #include <string_view>
 
 #include "qompose/core/config.hpp"
+#include "qompose/core/error.hpp"
 #include "qompose/io/ggml_k_blocks.hpp"
 #include "qompose/io/ggml_legacy_blocks.hpp"
 #include "qompose/io/ggml_ternary_blocks.hpp"
@@ -35,6 +36,7 @@ inline constexpr tensor_encoding iq4_nl_encoding{"IQ4_NL", 32, 18, &decode_iq4_n
 inline constexpr tensor_encoding tq1_0_encoding{"TQ1_0", 256, 54, &decode_tq1_0};
 inline constexpr tensor_encoding tq2_0_encoding{"TQ2_0", 256, 66, &decode_tq2_0};
 inline constexpr tensor_encoding mxfp4_encoding{"MXFP4", 32, 17, &decode_mxfp4};
+inline constexpr tensor_encoding nvfp4_encoding{"NVFP4", 64, 36, &decode_nvfp4};
 
 /// An element type's number in a GGUF file and its encoding.
 struct ggml_type {
@@ -49,7 +51,7 @@ inline constexpr std::array ggml_types = {
     ggml_type{8, &q8_0_encoding},    ggml_type{10, &q2_k_encoding},  ggml_type{11, &q3_k_encoding},
     ggml_type{12, &q4_k_encoding},   ggml_type{13, &q5_k_encoding},  ggml_type{14, &q6_k_encoding},
     ggml_type{20, &iq4_nl_encoding}, ggml_type{30, &bf16_encoding},  ggml_type{34, &tq1_0_encoding},
-    ggml_type{35, &tq2_0_encoding},  ggml_type{39, &mxfp4_encoding},
+    ggml_type{35, &tq2_0_encoding},  ggml_type{39, &mxfp4_encoding}, ggml_type{40, &nvfp4_encoding},
 };
 
 /// The encoding of a type number; null if it cannot be read.
@@ -57,6 +59,19 @@ inline constexpr std::array ggml_types = {
   const auto* found = std::find_if(ggml_types.begin(), ggml_types.end(),
                                    [&](const ggml_type& t) { return t.id == type; });
   return found == ggml_types.end() ? nullptr : found->encoding;
+}
+
+/// The type number of an encoding.
+/// @throws qompose::argument_error if GGUF files have no such encoding
+[[nodiscard]] inline std::uint32_t ggml_type_of(const tensor_encoding& encoding) {
+  // By name: translation units with other flags have encodings of their own.
+  const auto* found = std::find_if(ggml_types.begin(), ggml_types.end(), [&](const ggml_type& t) {
+    return t.encoding->name == encoding.name;
+  });
+  if (found == ggml_types.end()) {
+    throw argument_error(std::string(encoding.name) + ": GGUF has no such type");
+  }
+  return found->id;
 }
 
 /// What ggml calls a type, readable here or not, with its number: `IQ2_XXS (16)`.

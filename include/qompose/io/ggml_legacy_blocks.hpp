@@ -2,8 +2,8 @@
 #pragma once
 
 /// @file
-/// @brief The ggml encodings with blocks of 32 elements and one scale: Q4_0, Q4_1, Q5_0, Q5_1,
-///        Q8_0, IQ4_NL and MXFP4.
+/// @brief The ggml encodings with one scale for 32 elements, Q4_0, Q4_1, Q5_0, Q5_1, Q8_0, IQ4_NL
+///        and MXFP4, and NVFP4 with one for 16.
 ///
 /// In all 4-bit ones, byte j holds element j in its low and element j + 16 in its high nibble;
 /// the 5-bit ones keep the fifth bits of the 32 elements in one little-endian word. The product
@@ -17,6 +17,7 @@
 
 #include "qompose/core/config.hpp"
 #include "qompose/formats/fp16.hpp"
+#include "qompose/formats/fp8_e4m3.hpp"
 #include "qompose/io/tensor_encoding.hpp"
 
 namespace qompose {
@@ -108,13 +109,14 @@ inline void decode_iq4_nl(const std::byte* block, std::size_t n_blocks, float* o
   }
 }
 
+/// Twice the values of E2M1 codes, so that they are integers; scales make up for it.
+inline constexpr std::array<float, 16> doubled_e2m1 = {0, 1,  2,  3,  4,  6,  8,  12,
+                                                       0, -1, -2, -3, -4, -6, -8, -12};
+
 /// exponent e (byte), 16 bytes of E2M1 nibbles; value = 2^(e - 127) * element.
 ///
 /// ggml reads code 8 as +0 and exponent 255 as a power of two, not as NaN; so do we.
 inline void decode_mxfp4(const std::byte* block, std::size_t n_blocks, float* out) noexcept {
-  // Twice the E2M1 values, so that they are integers; the scale makes up for it.
-  constexpr std::array<float, 16> doubled = {0, 1,  2,  3,  4,  6,  8,  12,
-                                             0, -1, -2, -3, -4, -6, -8, -12};
   for (; n_blocks > 0; --n_blocks, block += 17, out += 32) {
     const auto exponent = std::to_integer<std::uint32_t>(block[0]);
     // 2^(e - 128): a float exponent field of e - 1, or one of the two subnormals below.
@@ -122,8 +124,27 @@ inline void decode_mxfp4(const std::byte* block, std::size_t n_blocks, float* ou
         std::bit_cast<float>(exponent < 2 ? 0x0020'0000u << exponent : (exponent - 1) << 23);
     for (std::size_t j = 0; j < 16; ++j) {
       const auto both = std::to_integer<std::size_t>(block[1 + j]);
-      out[j] = doubled[both & 15] * half_scale;
-      out[j + 16] = doubled[both >> 4] * half_scale;
+      out[j] = doubled_e2m1[both & 15] * half_scale;
+      out[j + 16] = doubled_e2m1[both >> 4] * half_scale;
+    }
+  }
+}
+
+/// Four scales (E4M3 without the sign), then 8 bytes of E2M1 nibbles for each: byte j of a group
+/// has element j in its low and element j + 8 in its high nibble.
+///
+/// The scale of the whole tensor is not in here. ggml reads code 8 as +0 and scale 127 as 0, not as
+/// NaN; so do we.
+inline void decode_nvfp4(const std::byte* block, std::size_t n_blocks, float* out) noexcept {
+  for (; n_blocks > 0; --n_blocks, block += 36) {
+    for (std::size_t group = 0; group < 4; ++group, out += 16) {
+      const auto code = static_cast<std::uint8_t>(std::to_integer<unsigned>(block[group]) & 0x7fu);
+      const float half_scale = code == 0x7f ? 0.0f : 0.5f * fp8_e4m3::decode(code);
+      for (std::size_t j = 0; j < 8; ++j) {
+        const auto both = std::to_integer<std::size_t>(block[4 + group * 8 + j]);
+        out[j] = doubled_e2m1[both & 15] * half_scale;
+        out[j + 8] = doubled_e2m1[both >> 4] * half_scale;
+      }
     }
   }
 }

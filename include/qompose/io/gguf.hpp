@@ -38,6 +38,13 @@ namespace qompose {
 /// Metadata by key.
 using gguf_metadata = std::map<std::string, gguf_value, std::less<>>;
 
+/// A metadata entry as it lies in the file.
+struct gguf_entry {
+  std::string_view key;
+  /// The number of its type, then its value.
+  std::span<const std::byte> stored;
+};
+
 inline namespace QOMPOSE_ISA {
 
 /// Reads a GGUF file from front to back; what @ref gguf_file is made of.
@@ -46,9 +53,9 @@ class gguf_parser {
   explicit gguf_parser(std::shared_ptr<const mapped_file> file)
       : file_(std::move(file)), rest_(file_->bytes()) {}
 
-  /// Fills both parts.
+  /// Fills all parts; the entries point into the file.
   /// @throws qompose::file_error on anything that is not a sound GGUF file
-  void parse(gguf_metadata& metadata, tensor_index& tensors) {
+  void parse(gguf_metadata& metadata, std::vector<gguf_entry>& entries, tensor_index& tensors) {
     if (rest_.size() < 4 || std::string_view(text(4)) != "GGUF") {
       throw file_error("is not a GGUF file: it does not begin with GGUF");
     }
@@ -58,7 +65,7 @@ class gguf_parser {
     }
     const auto n_tensors = read<std::uint64_t>("number of tensors");
     const auto n_entries = read<std::uint64_t>("number of metadata entries");
-    for (std::uint64_t i = 0; i < n_entries; ++i) read_entry(metadata);
+    for (std::uint64_t i = 0; i < n_entries; ++i) entries.push_back(read_entry(metadata));
 
     // The offsets of tensors count from the end of this list, so first the list, then the rest.
     std::vector<tensor_place> places;
@@ -173,8 +180,9 @@ class gguf_parser {
     return array;
   }
 
-  void read_entry(gguf_metadata& metadata) {
+  gguf_entry read_entry(gguf_metadata& metadata) {
     std::string key = read_string("metadata key");
+    const std::span<const std::byte> before = rest_;
     gguf_value entry{key, {}};
     const auto type = read<std::uint32_t>(key);
     if (type == 9) {
@@ -190,6 +198,8 @@ class gguf_parser {
     if (!metadata.emplace(key, std::move(entry)).second) {
       throw file_error("metadata key " + key + " appears twice");
     }
+    return {{reinterpret_cast<const char*>(before.data()) - key.size(), key.size()},
+            before.first(before.size() - rest_.size())};
   }
 
   tensor_place read_place() {
@@ -258,9 +268,10 @@ class gguf_parser {
 /// Maps and parses; the message of an error begins with the path.
 inline std::shared_ptr<const mapped_file> open_gguf(const std::filesystem::path& path,
                                                     gguf_metadata& metadata,
+                                                    std::vector<gguf_entry>& entries,
                                                     tensor_index& tensors) {
   auto file = std::make_shared<const mapped_file>(path);
-  naming_file(path, [&] { gguf_parser(file).parse(metadata, tensors); });
+  naming_file(path, [&] { gguf_parser(file).parse(metadata, entries, tensors); });
   return file;
 }
 
@@ -271,7 +282,7 @@ class gguf_file {
  public:
   /// @throws qompose::file_error unless the whole file is sound: sizes, offsets, types, names
   QOMPOSE_INLINE explicit gguf_file(const std::filesystem::path& path)
-      : file_(open_gguf(path, metadata_, tensors_)) {}
+      : file_(open_gguf(path, metadata_, entries_, tensors_)) {}
 
   /// All tensors, in the order in which they lie in the file.
   [[nodiscard]] QOMPOSE_INLINE std::span<const file_tensor> tensors() const noexcept {
@@ -287,11 +298,16 @@ class gguf_file {
     return entry == metadata_.end() ? nullptr : &entry->second;
   }
   [[nodiscard]] QOMPOSE_INLINE const gguf_metadata& metadata() const noexcept { return metadata_; }
+  /// The metadata as it lies in the file and in its order; valid as long as this object lives.
+  [[nodiscard]] QOMPOSE_INLINE std::span<const gguf_entry> entries() const noexcept {
+    return entries_;
+  }
   [[nodiscard]] QOMPOSE_INLINE const mapped_file& file() const noexcept { return *file_; }
 
  private:
   // Before file_: the constructor fills them on the way to it.
   gguf_metadata metadata_;
+  std::vector<gguf_entry> entries_;
   tensor_index tensors_;
   std::shared_ptr<const mapped_file> file_;
 };
