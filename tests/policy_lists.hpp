@@ -93,9 +93,9 @@ using learned_formats =
                qp::codebook<16, qp::fp16, qp::codebook_scope::tensor>>;
 
 /// The group size 7 divides hardly anything.
-using granularities = std::tuple<qp::per_tensor, qp::per_channel, qp::per_token, qp::per_group<7>,
-                                 qp::per_group<32>, qp::per_group<1000>, qp::per_block<3, 32>,
-                                 qp::per_block<2, qp::whole_rows>>;
+using granularities =
+    std::tuple<qp::per_tensor, qp::per_channel, qp::per_token, qp::per_group<7>, qp::per_group<32>,
+               qp::per_group<1000>, qp::per_block<3, 32>, qp::per_block<2, qp::whole_rows>>;
 
 using transforms = std::tuple<qp::no_transform, qp::block_hadamard<2>, qp::block_hadamard<64>,
                               qp::block_hadamard<512>>;

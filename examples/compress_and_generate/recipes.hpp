@@ -11,8 +11,9 @@
 
 #include "qompose/decoder/model_recipe.hpp"
 #include "qompose/recipe/bits.hpp"
-#include "qompose/rules/mse_search.hpp"
 #include "qompose/recipe/presets.hpp"
+#include "qompose/rules/absmax.hpp"
+#include "qompose/rules/mse_search.hpp"
 
 namespace demo {
 

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 cmake_minimum_required(VERSION 3.22)
-# A policy has a row in tests/policy_lists.hpp and one in docs/policies.md.
+# A policy has a row in tests/policy_lists.hpp and one in docs/policies.md; number formats and
+# granularities have one in bench/policy_rows.cpp too.
 #
 # The policies of a header are the types that it asserts to satisfy their concept, as in
 # `static_assert(number_format<fp16>);`; a header without such a line holds one named after the file.
@@ -18,6 +19,8 @@ set(exempt
 
 file(READ "${source}/tests/policy_lists.hpp" lists)
 file(READ "${source}/docs/policies.md" table)
+file(READ "${source}/bench/policy_rows.cpp" bench)
+set(benched formats granularity)
 set(wrong)
 
 foreach(slot IN LISTS slots)
@@ -39,6 +42,9 @@ foreach(slot IN LISTS slots)
       endif()
       if(NOT table MATCHES "\n[|] *`${policy}[^|]*` *[|]")
         list(APPEND wrong "${header}: ${policy} has no row in docs/policies.md")
+      endif()
+      if(slot IN_LIST benched AND NOT bench MATCHES "[^a-z_0-9]${policy}[^a-z_0-9]")
+        list(APPEND wrong "${header}: ${policy} has no row in bench/policy_rows.cpp")
       endif()
     endforeach()
   endforeach()

@@ -52,7 +52,8 @@ double error_of(const std::vector<float>& values, const std::vector<float>& entr
   return sum;
 }
 
-std::vector<float> fit(const qp::kmeans& rule, const std::vector<float>& values, std::size_t count) {
+std::vector<float> fit(const qp::kmeans& rule, const std::vector<float>& values,
+                       std::size_t count) {
   std::vector<float> entries(count);
   rule.fit_codebook(values.data(), values.size(), entries.data(), count);
   return entries;
@@ -118,7 +119,8 @@ TEST_CASE("codebooks: every element takes its nearest entry, the lower one at a 
             entries[k] = q.codebooks().value(q.codebook(r, c), k);
           }
           sorted = sorted && std::is_sorted(entries, entries + count);
-          nearest = nearest && q.code(r, c) == Spec::element::encode(entries, x(r, c) / q.scale(r, c));
+          nearest =
+              nearest && q.code(r, c) == Spec::element::encode(entries, x(r, c) / q.scale(r, c));
         }
       }
       CHECK(sorted);

@@ -64,7 +64,8 @@ TEST_CASE("fake_quantize: bad input is an error that leaves the output as it was
   // A scale that a half cannot hold, in the last group.
   x(1, 7) = 0.0f;
   x(1, 39) = 1e9f;
-  CHECK_THROWS_WITH(qp::fake_quantize<qp::w4_g32>(x.view(), out.view()), contains("row 1, group 1"));
+  CHECK_THROWS_WITH(qp::fake_quantize<qp::w4_g32>(x.view(), out.view()),
+                    contains("row 1, group 1"));
   CHECK(out.values() == std::vector<float>(80, 5.0f));
   matrix narrow(2, 39);
   CHECK_THROWS_AS(qp::fake_quantize<qp::w4_g32>(x.view(), narrow.view()), qp::shape_error);

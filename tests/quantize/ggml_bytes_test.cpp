@@ -24,8 +24,8 @@ TEST_CASE("signed_extreme and absmax_ties_away: make the bytes of ggml's blocks"
   std::vector<float> input(6 * 1024);
   REQUIRE(input_bytes.size() == input.size() * sizeof(float));
   std::memcpy(input.data(), input_bytes.data(), input_bytes.size());
-  const auto compare = [&]<class Spec>(const char* type, std::size_t block_bytes,
-                                       const auto& rule, auto&& block_of) {
+  const auto compare = [&]<class Spec>(const char* type, std::size_t block_bytes, const auto& rule,
+                                       auto&& block_of) {
     const auto bytes = qompose_tests::read_file(folder / (std::string(type) + "_quant.bin"));
     const auto q = qp::quantize<Spec>({input.data(), 6, 1024}, rule);
     REQUIRE(bytes.size() == 6 * 32 * block_bytes);
@@ -62,40 +62,45 @@ TEST_CASE("signed_extreme and absmax_ties_away: make the bytes of ggml's blocks"
     }
     for (int i = 0; i < 4; ++i) block.push_back(static_cast<std::uint8_t>(bits >> (8 * i)));
   };
-  compare.operator()<qp::q4_0>("q4_0", 18, qp::signed_extreme{}, [&](const auto& q, auto r, auto g) {
-    std::vector<std::uint8_t> block;
-    half(block, q.scale_code(r, g));
-    nibbles(block, q, r, g, 8);
-    return block;
-  });
-  compare.operator()<qp::q4_1>("q4_1", 20, qp::signed_extreme{}, [&](const auto& q, auto r, auto g) {
-    std::vector<std::uint8_t> block;
-    half(block, q.scale_code(r, g));
-    half(block, q.zeros().code(r, g));
-    nibbles(block, q, r, g, 0);
-    return block;
-  });
-  compare.operator()<qp::q5_0>("q5_0", 22, qp::signed_extreme{}, [&](const auto& q, auto r, auto g) {
-    std::vector<std::uint8_t> block;
-    half(block, q.scale_code(r, g));
-    fifth_bits(block, q, r, g, 16);
-    nibbles(block, q, r, g, 16);
-    return block;
-  });
-  compare.operator()<qp::q5_1>("q5_1", 24, qp::signed_extreme{}, [&](const auto& q, auto r, auto g) {
-    std::vector<std::uint8_t> block;
-    half(block, q.scale_code(r, g));
-    half(block, q.zeros().code(r, g));
-    fifth_bits(block, q, r, g, 0);
-    nibbles(block, q, r, g, 0);
-    return block;
-  });
-  compare.operator()<qp::q8_0>("q8_0", 34, qp::absmax_ties_away{}, [&](const auto& q, auto r, auto g) {
-    std::vector<std::uint8_t> block;
-    half(block, q.scale_code(r, g));
-    for (std::size_t i = 0; i < 32; ++i) {
-      block.push_back(static_cast<std::uint8_t>(q.code(r, 32 * g + i)));
-    }
-    return block;
-  });
+  compare.operator()<qp::q4_0>("q4_0", 18, qp::signed_extreme{},
+                               [&](const auto& q, auto r, auto g) {
+                                 std::vector<std::uint8_t> block;
+                                 half(block, q.scale_code(r, g));
+                                 nibbles(block, q, r, g, 8);
+                                 return block;
+                               });
+  compare.operator()<qp::q4_1>("q4_1", 20, qp::signed_extreme{},
+                               [&](const auto& q, auto r, auto g) {
+                                 std::vector<std::uint8_t> block;
+                                 half(block, q.scale_code(r, g));
+                                 half(block, q.zeros().code(r, g));
+                                 nibbles(block, q, r, g, 0);
+                                 return block;
+                               });
+  compare.operator()<qp::q5_0>("q5_0", 22, qp::signed_extreme{},
+                               [&](const auto& q, auto r, auto g) {
+                                 std::vector<std::uint8_t> block;
+                                 half(block, q.scale_code(r, g));
+                                 fifth_bits(block, q, r, g, 16);
+                                 nibbles(block, q, r, g, 16);
+                                 return block;
+                               });
+  compare.operator()<qp::q5_1>("q5_1", 24, qp::signed_extreme{},
+                               [&](const auto& q, auto r, auto g) {
+                                 std::vector<std::uint8_t> block;
+                                 half(block, q.scale_code(r, g));
+                                 half(block, q.zeros().code(r, g));
+                                 fifth_bits(block, q, r, g, 0);
+                                 nibbles(block, q, r, g, 0);
+                                 return block;
+                               });
+  compare.operator()<qp::q8_0>(
+      "q8_0", 34, qp::absmax_ties_away{}, [&](const auto& q, auto r, auto g) {
+        std::vector<std::uint8_t> block;
+        half(block, q.scale_code(r, g));
+        for (std::size_t i = 0; i < 32; ++i) {
+          block.push_back(static_cast<std::uint8_t>(q.code(r, 32 * g + i)));
+        }
+        return block;
+      });
 }

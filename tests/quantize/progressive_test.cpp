@@ -61,8 +61,9 @@ TEST_CASE("progressive: follows its two roundings", "[quantize][progressive]") {
           codes = codes && static_cast<double>(q.code(r, c)) == code;
           // Half a step of at most 16 and half a step of 1; scales rounded down may clip 14.
           const double bound = round_up ? 8.5 : 14.5;
-          codes = codes && std::abs(static_cast<double>(x(r, c)) - static_cast<double>(q.value(r, c))) <=
-                               static_cast<double>(outer) * bound * (1 + 1e-5);
+          codes = codes &&
+                  std::abs(static_cast<double>(x(r, c)) - static_cast<double>(q.value(r, c))) <=
+                      static_cast<double>(outer) * bound * (1 + 1e-5);
         }
         CHECK(codes);
       }

@@ -110,8 +110,8 @@ TEMPLATE_TEST_CASE("MX rules: each picks the exponent that its definition names"
   const auto exponent = [](const auto& rule, float a) {
     return static_cast<int>(std::log2(rule.template fit_range<group>({-a, 0.5f * a}).scale));
   };
-  std::vector<float> peaks{1.0f, 0x1p-60f, 0x1p60f, 6.0f, 7.0f, 7.5f, 28.0f, 448.0f, 449.0f,
-                           464.0f, 0.1f, 3.0f, 1.75f, 1.984375f, 57344.0f, 61440.0f};
+  std::vector<float> peaks{1.0f,   0x1p-60f, 0x1p60f, 6.0f, 7.0f,  7.5f,      28.0f,    448.0f,
+                           449.0f, 464.0f,   0.1f,    3.0f, 1.75f, 1.984375f, 57344.0f, 61440.0f};
   for (const float a : std::vector<float>(peaks)) {
     peaks.push_back(std::nextafter(a, 0.0f));
     peaks.push_back(std::nextafter(a, 1e38f));
@@ -189,7 +189,8 @@ TEST_CASE("ternary rules: a magnitude at the threshold becomes 0, zeros stay zer
   const matrix zeros(1, 5, 0.0f);
   for (std::size_t c = 0; c < 5; ++c) {
     CHECK(qp::quantize<qp::ternary_channel>(zeros.view()).value(0, c) == 0.0f);
-    CHECK(qp::quantize<qp::ternary_channel>(zeros.view(), qp::ternary_optimum{}).value(0, c) == 0.0f);
+    CHECK(qp::quantize<qp::ternary_channel>(zeros.view(), qp::ternary_optimum{}).value(0, c) ==
+          0.0f);
     CHECK(std::abs(qp::quantize<qp::binary_channel>(zeros.view()).value(0, c)) <= 1.0f);
   }
   // A constant group survives.
@@ -203,14 +204,16 @@ TEST_CASE("ternary_optimum: no threshold and scale do better", "[quantize][rules
     const double best = error_of<qp::ternary_channel>(w, qp::ternary_optimum{});
     for (float factor = 0.0f; factor < 2.0f; factor += 0.05f) {
       // The scale is stored as a float, hence the slack.
-      CHECK(best <= error_of<qp::ternary_channel>(w, qp::ternary_threshold{.factor = factor}) + 1e-5);
+      CHECK(best <=
+            error_of<qp::ternary_channel>(w, qp::ternary_threshold{.factor = factor}) + 1e-5);
     }
   }
 }
 
 TEST_CASE("percentile: clips the largest magnitudes and no others", "[quantize][rules]") {
   matrix x(1, 1001, 0.0f);
-  for (std::size_t c = 0; c < 1001; ++c) x(0, c) = static_cast<float>(c) * (c % 2 == 0 ? 1.0f : -1.0f);
+  for (std::size_t c = 0; c < 1001; ++c)
+    x(0, c) = static_cast<float>(c) * (c % 2 == 0 ? 1.0f : -1.0f);
   const auto q = qp::quantize<qp::w8_channel>(x.view(), qp::percentile{.keep = 0.9f});
   CHECK(q.scale(0, 0) == Approx(900.0 / 127.0));
   CHECK(q.code(0, 1000) == 127);
@@ -243,8 +246,11 @@ TEST_CASE("quantize: the errors that 4-bit formats are known for, on normal numb
   // 65536 numbers: the relative squared error is known to a percent or so.
   const matrix x = random_matrix(64, 1024, 12);
   double size = 0.0;
-  for (const float value : x.values()) size += static_cast<double>(value) * static_cast<double>(value);
-  const auto relative = [&]<class Spec>(const auto& rule) { return error_of<Spec>(x, rule) / size; };
+  for (const float value : x.values())
+    size += static_cast<double>(value) * static_cast<double>(value);
+  const auto relative = [&]<class Spec>(const auto& rule) {
+    return error_of<Spec>(x, rule) / size;
+  };
   CHECK(relative.operator()<qp::mxfp4>(qp::mse_search{}) < 1.254e-2 * 1.01);
   CHECK(relative.operator()<qp::q4_k_like>(qp::mse_search{}) < 5.25e-3);
   CHECK(relative.operator()<qp::q4_0>(qp::signed_extreme{}) < 7.36e-3 * 1.02);

@@ -57,7 +57,8 @@ TEST_CASE("bits_per_element: the bits that the formats' publications state", "[r
   CHECK(qp::bits_per_element<qp::mxint8>(8, 4096) == 8.25);
   CHECK(qp::bits_per_element<qp::nvfp4>(4096, 4096) == Approx(4.5));
   CHECK(qp::bits_per_element<qp::nf4_g64>(8, 4096) == 4.5);
-  CHECK(qp::bits_per_element<qp::nf4_double>(4096, 4096) == Approx(4.0 + 8.0 / 64 + 64.0 / (64 * 256)));
+  CHECK(qp::bits_per_element<qp::nf4_double>(4096, 4096) ==
+        Approx(4.0 + 8.0 / 64 + 64.0 / (64 * 256)));
   CHECK(qp::bits_per_element<qp::vsq4_v16>(8, 4096) == Approx(4.25 + 32.0 / 4096));
   CHECK(qp::bits_per_element<qp::w4_progressive>(8, 4096) == Approx(4 + 12.0 / 128 + 32.0 / 4096));
   CHECK(qp::bits_per_element<qp::quant<qp::int8, qp::per_block<4, qp::whole_rows>>>(8, 16) ==

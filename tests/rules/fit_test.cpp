@@ -19,7 +19,8 @@ namespace {
 
 /// A group with a float scale, which is signed, or one that cannot be.
 template <class Element, qp::offset_kind Offset, bool SignedScale>
-using group = qp::group_format<Element, Offset, std::conditional_t<SignedScale, qp::fp32, qp::uint8>>;
+using group =
+    qp::group_format<Element, Offset, std::conditional_t<SignedScale, qp::fp32, qp::uint8>>;
 
 template <class Element, qp::offset_kind Offset, bool SignedScale = false, class Rule>
 qp::fitted_scale fit(const Rule& rule, const std::vector<float>& values) {

@@ -63,7 +63,8 @@ struct slow_group {
   std::size_t kept_count = 0;
 
   [[nodiscard]] float threshold() const {
-    return static_cast<float>(static_cast<double>(0.7f) * (magnitudes / static_cast<double>(count)));
+    return static_cast<float>(static_cast<double>(0.7f) *
+                              (magnitudes / static_cast<double>(count)));
   }
 };
 
@@ -161,8 +162,9 @@ matrix slow_values(const matrix& x) {
     matrix zeros(scale_rows, scale_cols);
     for (const auto& [at, group] : groups) {
       // Minima that are stored as unsigned codes cannot be positive in one place only.
-      constexpr bool from_zero = has_zero || (has_minimum && qompose::quant_spec<typename Spec::zero_type::format> &&
-                                              std::is_same_v<typename zero::format, qompose::six_bit_scales>);
+      constexpr bool from_zero =
+          has_zero || (has_minimum && qompose::quant_spec<typename Spec::zero_type::format> &&
+                       std::is_same_v<typename zero::format, qompose::six_bit_scales>);
       const float low = from_zero ? std::min(group.lowest, 0.0f) : group.lowest;
       const float high = has_zero ? std::max(group.highest, 0.0f) : group.highest;
       const float peak = std::max(std::abs(low), std::abs(high));

@@ -13,8 +13,8 @@
 #include "qompose/calibrate/block_gram.hpp"
 #include "qompose/core/error.hpp"
 #include "qompose/core/matrix_view.hpp"
-#include "qompose/recipe/quant.hpp"
 #include "qompose/quantize/quantize.hpp"
+#include "qompose/recipe/quant.hpp"
 
 namespace qompose {
 

@@ -18,7 +18,8 @@ inline constexpr std::size_t whole_rows = 0;
 
 /// One scale per `R` rows and `C` columns; the last blocks of each axis may be short.
 /// @tparam R  rows of a block, >= 1
-/// @tparam C  columns of a block, or `whole_rows` for R rows with one scale, the groups of ZeroQuant
+/// @tparam C  columns of a block, or `whole_rows` for R rows with one scale, the groups of
+/// ZeroQuant
 /// @par Source
 /// Yao et al., "ZeroQuant", NeurIPS 2022, arXiv:2206.01861, section 4.1 (groups of rows).
 template <std::size_t R, std::size_t C>

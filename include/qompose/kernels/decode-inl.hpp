@@ -104,23 +104,21 @@ struct DecodeFields<minifloat<kExponent, kMantissa, kSpecials, kOverflow, kInfin
     const VI magnitude = hn::And(codes, hn::Set(DI(), 127));
     const VI sign = hn::ShiftLeft<24>(hn::Sub(codes, magnitude));
     constexpr std::int32_t kBias = (127 - Element::exponent_bias) << kMantissa;
-    const VF normal = hn::BitCast(
-        DF(), hn::ShiftLeft<23 - kMantissa>(hn::Add(magnitude, hn::Set(DI(), kBias))));
+    const VF normal =
+        hn::BitCast(DF(), hn::ShiftLeft<23 - kMantissa>(hn::Add(magnitude, hn::Set(DI(), kBias))));
     // Subnormals carry no hidden bit, so they are built by scaling instead of by fields.
     const VF subnormal =
         hn::Mul(hn::ConvertTo(DF(), magnitude), hn::Set(DF(), Element::min_subnormal));
-    const auto is_small =
-        hn::RebindMask(DF(), hn::Lt(magnitude, hn::Set(DI(), 1 << kMantissa)));
+    const auto is_small = hn::RebindMask(DF(), hn::Lt(magnitude, hn::Set(DI(), 1 << kMantissa)));
     VF value = hn::IfThenElse(is_small, subnormal, normal);
     if constexpr (kSpecials != special_values::none) {
       constexpr int kTop = Element::encode(Element::max_finite);
       const auto is_special = hn::RebindMask(DF(), hn::Gt(magnitude, hn::Set(DI(), kTop)));
       VF special = hn::Set(DF(), std::numeric_limits<float>::quiet_NaN());
       if constexpr (kSpecials == special_values::infinity_and_nan) {
-        const auto is_infinite =
-            hn::RebindMask(DF(), hn::Eq(magnitude, hn::Set(DI(), kTop + 1)));
-        special = hn::IfThenElse(
-            is_infinite, hn::Set(DF(), std::numeric_limits<float>::infinity()), special);
+        const auto is_infinite = hn::RebindMask(DF(), hn::Eq(magnitude, hn::Set(DI(), kTop + 1)));
+        special = hn::IfThenElse(is_infinite, hn::Set(DF(), std::numeric_limits<float>::infinity()),
+                                 special);
       }
       value = hn::IfThenElse(is_special, special, value);
     }
@@ -200,7 +198,8 @@ struct Decode {
     const VF scales = hn::Set(DF(), scale);
     const VF offsets = hn::Set(DF(), offset);
     std::size_t i = 0;
-    for (; i + N <= n; i += N) hn::StoreU(Scaled(decode(codes + i), scales, offsets), DF(), out + i);
+    for (; i + N <= n; i += N)
+      hn::StoreU(Scaled(decode(codes + i), scales, offsets), DF(), out + i);
     if (i == n) return;
     Code padded[N] = {};
     std::copy(codes + i, codes + n, padded);

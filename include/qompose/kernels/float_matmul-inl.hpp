@@ -214,14 +214,15 @@ struct FloatMatmul {
         VF offset = hn::Zero(DF());
         if constexpr (Layout::is_scaled) scale = Scale(a, p, g, part);
         if constexpr (Layout::has_offset) offset = Offset(a, p, g, part);
-        Decode(Codes(a, p, k), part, Codebooks(a, p, g), [&](auto column, VF values) QOMPOSE_FLATTEN {
-          if constexpr (Layout::has_offset) {
-            values = hn::MulAdd(values, scale, offset);
-          } else if constexpr (Layout::is_scaled) {
-            values = hn::Mul(values, scale);
-          }
-          hn::StoreU(values, DF(), out + column * panel_rows + part * N);
-        });
+        Decode(Codes(a, p, k), part, Codebooks(a, p, g),
+               [&](auto column, VF values) QOMPOSE_FLATTEN {
+                 if constexpr (Layout::has_offset) {
+                   values = hn::MulAdd(values, scale, offset);
+                 } else if constexpr (Layout::is_scaled) {
+                   values = hn::Mul(values, scale);
+                 }
+                 hn::StoreU(values, DF(), out + column * panel_rows + part * N);
+               });
       });
     }
   }

@@ -38,11 +38,10 @@ struct Pack {
       const hn::Rebind<std::uint8_t, DI16> half;
       for (; i + 4 * N <= n; i += 4 * N) {
         // A pair of bytes is a word: the low byte's nibble stays, the high byte's moves beside it.
-        const auto pairs = hn::BitCast(
-            DU16(), hn::LoadU(DU8(), reinterpret_cast<const std::uint8_t*>(codes + i)));
+        const auto pairs =
+            hn::BitCast(DU16(), hn::LoadU(DU8(), reinterpret_cast<const std::uint8_t*>(codes + i)));
         const auto low = hn::And(pairs, hn::Set(DU16(), std::uint16_t{0x000f}));
-        const auto high =
-            hn::And(hn::ShiftRight<4>(pairs), hn::Set(DU16(), std::uint16_t{0x00f0}));
+        const auto high = hn::And(hn::ShiftRight<4>(pairs), hn::Set(DU16(), std::uint16_t{0x00f0}));
         const auto both = hn::BitCast(DI16(), hn::Or(low, high));
         hn::StoreU(hn::DemoteTo(half, both), half, bytes + i / 2);
       }
@@ -58,11 +57,10 @@ struct Pack {
     if constexpr (kNibbles) {
       const hn::Rebind<std::uint8_t, DI16> half;
       for (; i + 4 * N <= n; i += 4 * N) {
-        const auto pairs = hn::BitCast(
-            DU16(), hn::PromoteTo(DI16(), hn::LoadU(half, bytes + i / 2)));
+        const auto pairs =
+            hn::BitCast(DU16(), hn::PromoteTo(DI16(), hn::LoadU(half, bytes + i / 2)));
         const auto low = hn::And(pairs, hn::Set(DU16(), std::uint16_t{0x000f}));
-        const auto high =
-            hn::And(hn::ShiftLeft<4>(pairs), hn::Set(DU16(), std::uint16_t{0x0f00}));
+        const auto high = hn::And(hn::ShiftLeft<4>(pairs), hn::Set(DU16(), std::uint16_t{0x0f00}));
         auto fields = hn::BitCast(DU8(), hn::Or(low, high));
         if constexpr (std::is_signed_v<Code>) {
           const auto sign = hn::Set(DU8(), std::uint8_t{8});

@@ -57,7 +57,8 @@ struct RangeOf {
     for (; i + N <= n; i += N) take(std::integral_constant<std::size_t, 0>(), x + i);
     if (i < n) take(std::integral_constant<std::size_t, 1>(), x + n - N);
 
-    const VI top = hn::Max(hn::Max(magnitude[0], magnitude[1]), hn::Max(magnitude[2], magnitude[3]));
+    const VI top =
+        hn::Max(hn::Max(magnitude[0], magnitude[1]), hn::Max(magnitude[2], magnitude[3]));
     if (hn::GetLane(hn::MaxOfLanes(DI(), top)) >= kInfinity) return NotFinite();
     const VF low = hn::Min(hn::Min(lowest[0], lowest[1]), hn::Min(lowest[2], lowest[3]));
     const VF high = hn::Max(hn::Max(highest[0], highest[1]), hn::Max(highest[2], highest[3]));
@@ -73,8 +74,7 @@ struct RangeOf {
       Unroll<4>([&](auto j) QOMPOSE_FLATTEN { magnitude[j] = hn::Zero(DI()); });
       for (; i + 4 * N <= n; i += 4 * N) {
         Unroll<4>([&](auto j) QOMPOSE_FLATTEN {
-          magnitude[j] =
-              hn::Max(magnitude[j], Magnitude(hn::LoadU(DF(), x + i + j * N)));
+          magnitude[j] = hn::Max(magnitude[j], Magnitude(hn::LoadU(DF(), x + i + j * N)));
         });
       }
       for (; i + N <= n; i += N) {
@@ -206,11 +206,10 @@ HWY_INLINE void StoreAsBytes(VI a, VI b, VI c, VI d, Byte* out) {
   const __m256i ab = _mm256_packs_epi32(a.raw, b.raw);
   const __m256i cd = _mm256_packs_epi32(c.raw, d.raw);
   // Packing works within halves; the permutation puts the words of four bytes in order.
-  const __m256i bytes = std::is_signed_v<Byte> ? _mm256_packs_epi16(ab, cd)
-                                               : _mm256_packus_epi16(ab, cd);
+  const __m256i bytes =
+      std::is_signed_v<Byte> ? _mm256_packs_epi16(ab, cd) : _mm256_packus_epi16(ab, cd);
   const __m256i order = _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7);
-  _mm256_storeu_si256(reinterpret_cast<__m256i*>(out),
-                      _mm256_permutevar8x32_epi32(bytes, order));
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(out), _mm256_permutevar8x32_epi32(bytes, order));
 #else
   const hn::Rebind<Byte, DF> narrow;
   hn::StoreU(hn::DemoteTo(narrow, a), narrow, out);
@@ -267,8 +266,8 @@ struct EncodeVector<minifloat<kExponent, kMantissa, kSpecials, overflow::saturat
     const VF magic =
         hn::BitCast(DF(), hn::Add(exponent, hn::Set(DI(), std::int32_t{kDropped} << 23)));
     // The sum's last bits are the rounded magnitude in steps of its binade, hidden bit included.
-    const VI steps = hn::Sub(hn::BitCast(DI(), hn::Add(magnitude, magic)),
-                             hn::BitCast(DI(), magic));
+    const VI steps =
+        hn::Sub(hn::BitCast(DI(), hn::Add(magnitude, magic)), hn::BitCast(DI(), magic));
     // A binade above the smallest adds 2^mantissa to the code; the hidden bit adds the first one.
     const VI binades = hn::ShiftRight<23 - kMantissa>(hn::Sub(exponent, smallest));
     const VI code = hn::Add(steps, binades);
@@ -305,15 +304,14 @@ struct EncodeHalf<bf16> {
     const hn::Rebind<std::uint16_t, DF> half;
     const auto bits = hn::BitCast(word, v);
     const auto odd = hn::And(hn::ShiftRight<16>(bits), hn::Set(word, 1u));
-    const auto rounded =
-        hn::ShiftRight<16>(hn::Add(bits, hn::Add(odd, hn::Set(word, 0x7fffu))));
+    const auto rounded = hn::ShiftRight<16>(hn::Add(bits, hn::Add(odd, hn::Set(word, 0x7fffu))));
     hn::StoreU(hn::DemoteTo(half, hn::BitCast(sign, rounded)), half, out);
   }
 };
 #endif
 
-/// Indices of the nearest of sorted values, the lower one at a tie: of codebooks, and of formats that
-/// list their `values`.
+/// Indices of the nearest of sorted values, the lower one at a tie: of codebooks, and of formats
+/// that list their `values`.
 struct EncodeSorted {
   static constexpr std::size_t kMostEntries = 256;
 
@@ -348,7 +346,8 @@ struct EncodeSorted {
       }
     }
     for (; i < n; ++i) {
-      const float* at = std::lower_bound(static_cast<const float*>(thresholds), end, x[i] / divisor);
+      const float* at =
+          std::lower_bound(static_cast<const float*>(thresholds), end, x[i] / divisor);
       codes[i] = static_cast<std::uint8_t>(at - thresholds);
     }
   }
@@ -494,8 +493,7 @@ struct Encode {
       return EncodeVector<Element>::Run(divider.Divide<kReciprocal>(hn::Sub(v, offset)));
     } else if constexpr (is_zero_point<Zero>) {
       const VF limit = hn::Set(DF(), 0x1p22f);
-      const VF bounded =
-          hn::Max(hn::Min(divider.Divide<kReciprocal>(v), limit), hn::Neg(limit));
+      const VF bounded = hn::Max(hn::Min(divider.Divide<kReciprocal>(v), limit), hn::Neg(limit));
       const VF steps = hn::ConvertTo(DF(), RoundToInt(bounded));
       return EncodeVector<Element>::Run(hn::Add(steps, offset));
     } else {

@@ -67,8 +67,8 @@ template <class Recipe, class ReadRows, class Rule = default_rule, executor Exec
     if constexpr (requires { rule.quantize(quantized, view); }) {
       rule.quantize(quantized, view);
     } else {
-      detail::quantize_or_throw("compress: weights", quantized, matrix_view<const float>(view), rule,
-                                serial{}, first);
+      detail::quantize_or_throw("compress: weights", quantized, matrix_view<const float>(view),
+                                rule, serial{}, first);
     }
     detail::require_finite_scales("compress: weights", quantized, first);
     detail::require_image("compress: weights", quantized, first);

@@ -96,8 +96,8 @@ class packed_matrix {
         offsets_(layout::has_offset ? scale_count() * sizeof(offset_code) : 0),
         tight_(rows, cols) {
     if constexpr (layout::is_learned) {
-      codebooks_ = aligned_buffer<float>((layout::is_shared ? 1 : scale_count()) *
-                                         layout::codebook_floats);
+      codebooks_ =
+          aligned_buffer<float>((layout::is_shared ? 1 : scale_count()) * layout::codebook_floats);
     }
     if constexpr (layout::field_offset != 0) {
       // Padding must stand for zero: field 8 in both nibbles, field -128 in a byte.
@@ -337,8 +337,7 @@ class packed_matrix {
   aligned_buffer<std::uint8_t> scales_;
   aligned_buffer<std::uint8_t> offsets_;
   [[no_unique_address]] std::conditional_t<layout::is_learned, aligned_buffer<float>,
-                                           detail::nothing<3>>
-      codebooks_;
+                                           detail::nothing<3>> codebooks_;
   [[no_unique_address]] tight_parts tight_;
 };
 

@@ -69,11 +69,10 @@ template <class Element, class Zero = no_zero>
                                     &Target::template pack<Element>::Store,
                                     &Target::template pack<Element>::Load};
     } else {
-      return codec<Element, Zero>{&Target::range_of::Groups,
-                                  &Target::template encode<Element, Zero>::Groups,
-                                  &Target::template decode<Element, Zero>::Groups,
-                                  &Target::template pack<Element>::Store,
-                                  &Target::template pack<Element>::Load};
+      return codec<Element, Zero>{
+          &Target::range_of::Groups, &Target::template encode<Element, Zero>::Groups,
+          &Target::template decode<Element, Zero>::Groups, &Target::template pack<Element>::Store,
+          &Target::template pack<Element>::Load};
     }
   });
 }

@@ -76,7 +76,8 @@ bool round_row(float* row, std::size_t n, const Rule& rule = {}) {
   return false;
 }
 
-/// Whether values up to `peak` have scales and minima that their formats can hold, whatever the rule.
+/// Whether values up to `peak` have scales and minima that their formats can hold, whatever the
+/// rule.
 template <tensor_spec Spec>
 [[nodiscard]] bool no_scale_overflows(float peak) noexcept {
   if constexpr (number_format<Spec>) {

@@ -58,8 +58,8 @@ template <quant_spec Spec, class Rule>
   return result;
 }
 
-/// The code of one value where it does not follow from the stored scale and offset: by the rule's own
-/// rounding, or by a threshold.
+/// The code of one value where it does not follow from the stored scale and offset: by the rule's
+/// own rounding, or by a threshold.
 template <quant_spec Spec, class Rule>
 [[nodiscard]] QOMPOSE_INLINE typename Spec::element::storage_type encode_fitted(
     const Rule& rule, float value, const fitted_scale& fitted) noexcept {

@@ -57,10 +57,10 @@ bool quantize_progressive_row(quantized_matrix<Spec>& q, std::size_t r, const fl
       highest = std::max(highest, static_cast<int>(image[c]));
     }
     const float exact = static_cast<float>(highest - lowest) / static_cast<float>(top);
-    const int inner =
-        std::max(1, round_to_code(round_up ? std::ceil(exact) : exact, 0.0f, 255.0f));
+    const int inner = std::max(1, round_to_code(round_up ? std::ceil(exact) : exact, 0.0f, 255.0f));
     const auto divisor = static_cast<float>(inner);
-    const int zero = round_to_code(static_cast<float>(-lowest) / divisor, 0.0f, element::max_finite);
+    const int zero =
+        round_to_code(static_cast<float>(-lowest) / divisor, 0.0f, element::max_finite);
     const std::size_t g = first / q.group_cols();
     q.scales().set_code(r, g, static_cast<std::uint8_t>(inner));
     q.zeros().set_code(r, g, Spec::zero_type::format::encode(static_cast<float>(zero)));
@@ -92,7 +92,8 @@ bool quantize_progressive(quantized_matrix<Spec>& q, matrix_view<const float> va
   return finite.load();
 }
 
-/// Throws unless every weight of a progressive spec is an integer of its image times the row's scale.
+/// Throws unless every weight of a progressive spec is an integer of its image times the row's
+/// scale.
 /// @throws qompose::value_error naming the first that is not
 template <tensor_spec Spec>
 void require_image(const char* what, const quantized_matrix<Spec>& q, std::size_t first_row = 0) {

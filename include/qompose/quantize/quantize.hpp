@@ -33,9 +33,9 @@ namespace detail {
 /// How `quantize_into` ended.
 struct quantize_result {
   static constexpr std::size_t none = std::numeric_limits<std::size_t>::max();
-  bool is_finite = true;             ///< no NaN and no infinity among the values
-  std::size_t overflowed = none;     ///< first group (rows of groups one after another) whose scale
-                                     ///< or minimum its format cannot hold
+  bool is_finite = true;          ///< no NaN and no infinity among the values
+  std::size_t overflowed = none;  ///< first group (rows of groups one after another) whose scale
+                                  ///< or minimum its format cannot hold
 };
 
 inline namespace QOMPOSE_ISA {
@@ -73,9 +73,8 @@ class quantizer {
   template <class Use>
   void for_each_piece(Use&& use) const {
     const std::size_t step = piece_rows();
-    run_.for_each(divide_up(values_.rows(), step), [&](std::size_t i) {
-      use(i * step, std::min((i + 1) * step, values_.rows()));
-    });
+    run_.for_each(divide_up(values_.rows(), step),
+                  [&](std::size_t i) { use(i * step, std::min((i + 1) * step, values_.rows())); });
   }
 
   /// Fits, stores and encodes each row while it is in cache.
@@ -114,7 +113,8 @@ class quantizer {
   }
 
   struct row_buffers {
-    row_buffers(std::size_t groups, std::size_t cols) : scales(groups), offsets(groups), codes(cols) {}
+    row_buffers(std::size_t groups, std::size_t cols)
+        : scales(groups), offsets(groups), codes(cols) {}
     aligned_buffer<float> scales;
     aligned_buffer<float> offsets;
     aligned_buffer<code_type> codes;
@@ -135,7 +135,8 @@ class quantizer {
   bool ranges_of_row(std::size_t r, value_range* ranges) {
     codec_.ranges(values_.row(r), values_.cols(), q_.group_cols(), is_symmetric, ranges);
     bool finite = true;
-    for (std::size_t g = 0; g < grid_.cols; ++g) finite = finite && ranges[g].highest == ranges[g].highest;
+    for (std::size_t g = 0; g < grid_.cols; ++g)
+      finite = finite && ranges[g].highest == ranges[g].highest;
     if (!finite) finite_.store(false, std::memory_order_relaxed);
     return finite;
   }
@@ -225,7 +226,8 @@ class quantizer {
       report_overflow(stored.overflowed == quantize_result::none ? 0 : stored.overflowed);
     }
   }
-  /// A group that is not empty keeps the smallest integer scale rather than none: never further off.
+  /// A group that is not empty keeps the smallest integer scale rather than none: never further
+  /// off.
   void keep_small_scales(const aligned_buffer<group_fit>& fits) {
     using scale_spec = typename Spec::scale_type::format;
     if constexpr (quant_spec<scale_spec>) {
@@ -242,10 +244,11 @@ class quantizer {
   }
 
   void fit_codebooks() {
-    static_assert(!parts::has_codebook ||
-                      requires(float* entries) { rule_.fit_codebook(entries, 1, entries, 1); },
-                  "qompose: quantize: a codebook needs a rule that learns its entries; use kmeans{} "
-                  "or leave the rule out");
+    static_assert(
+        !parts::has_codebook ||
+            requires(float* entries) { rule_.fit_codebook(entries, 1, entries, 1); },
+        "qompose: quantize: a codebook needs a rule that learns its entries; use kmeans{} "
+        "or leave the rule out");
     if constexpr (is_shared_codebook<element>) {
       aligned_buffer<float> normalized(values_.rows() * values_.cols());
       for (std::size_t r = 0; r < values_.rows(); ++r) {
@@ -299,8 +302,7 @@ class quantizer {
         codes[c] = encode_fitted<Spec>(rule_, row[c], fits[c / step].fitted);
       }
     } else {
-      codec_.encode(row, cols, step, buffers.scales.data(), buffers.offsets.data(), nullptr,
-                    codes);
+      codec_.encode(row, cols, step, buffers.scales.data(), buffers.offsets.data(), nullptr, codes);
     }
     codec_.pack(codes, cols, q_.codes().at(r, 0));
   }
@@ -336,7 +338,8 @@ quantize_result quantize_into(quantized_matrix<Spec>& q, matrix_view<const float
       if (range.highest != range.highest) finite.store(false, std::memory_order_relaxed);
       aligned_buffer<typename Spec::storage_type> codes(values.cols());
       constexpr float unit = 1.0f;
-      kernels.encode(values.row(r), values.cols(), values.cols(), &unit, nullptr, nullptr, codes.data());
+      kernels.encode(values.row(r), values.cols(), values.cols(), &unit, nullptr, nullptr,
+                     codes.data());
       kernels.pack(codes.data(), values.cols(), q.codes().at(r, 0));
     });
     return {finite.load()};
@@ -350,9 +353,8 @@ quantize_result quantize_into(quantized_matrix<Spec>& q, matrix_view<const float
 /// The same with errors: rows count from `first_row` in the messages.
 /// @throws qompose::value_error as `quantize` does
 template <tensor_spec Spec, class Rule, executor Executor>
-void quantize_or_throw(const char* what, quantized_matrix<Spec>& q,
-                       matrix_view<const float> values, const Rule& rule, const Executor& run,
-                       std::size_t first_row = 0) {
+void quantize_or_throw(const char* what, quantized_matrix<Spec>& q, matrix_view<const float> values,
+                       const Rule& rule, const Executor& run, std::size_t first_row = 0) {
   const quantize_result result = quantize_into(q, values, rule, run);
   if (!result.is_finite) require_finite(what, values, first_row);
   if (result.overflowed != quantize_result::none) {
@@ -373,9 +375,10 @@ inline namespace QOMPOSE_ISA {
 ///
 /// @tparam Spec    a `quant<...>` or a bare format
 /// @param  values  [rows, cols], finite
-/// @param  rule    finds each group's scale (see rules/): `absmax{}`, `mse_search{}`, `percentile{}`,
-///                 `signed_extreme{}`, `mx_floor{}` and its like; left out, the one that the format's
-///                 own publication gives: `absmax` for most
+/// @param  rule    finds each group's scale (see rules/): `absmax{}`, `mse_search{}`,
+/// `percentile{}`,
+///                 `signed_extreme{}`, `mx_floor{}` and its like; left out, the one that the
+///                 format's own publication gives: `absmax` for most
 /// @param  run     who runs the rows; the result does not depend on it
 /// @return codes, scales and zero points; a group of zeros has scale 1 and codes of zero (scale 0
 ///         where scales are quantized themselves, the smallest scale of E8M0)

@@ -2,7 +2,8 @@
 #pragma once
 
 /// @file
-/// @brief One row, fitted and encoded while it is in cache: groups within the row, each with a scale
+/// @brief One row, fitted and encoded while it is in cache: groups within the row, each with a
+/// scale
 ///        that does not depend on the others'.
 
 #include <algorithm>
@@ -31,8 +32,7 @@ inline namespace QOMPOSE_ISA {
 /// Whether the codes of a group follow from its stored scale and offset alone.
 template <quant_spec Spec, class Rule>
 inline constexpr bool codes_follow_scales =
-    !makes_codes<Rule, group_of<Spec>> &&
-    !requires { Spec::element::encode_beyond(0.0f, 0.0f); };
+    !makes_codes<Rule, group_of<Spec>> && !requires { Spec::element::encode_beyond(0.0f, 0.0f); };
 
 /// The groups of a row, some at a time, so that all there is between floats and codes lies on the
 /// stack.
@@ -53,7 +53,8 @@ class row_quantizer {
   row_status store(quantized_matrix<Spec>& q, std::size_t r, const float* row) {
     const std::size_t cols = q.cols();
     const std::size_t step = q.group_cols();
-    for (std::size_t first = 0, g = 0; first < cols; first += most_groups * step, g += most_groups) {
+    for (std::size_t first = 0, g = 0; first < cols;
+         first += most_groups * step, g += most_groups) {
       const std::size_t size = std::min(most_groups * step, cols - first);
       const row_status status = fit(row + first, size, step);
       if (status.fault == group_fault::not_finite) return {status.fault, g + status.group};
@@ -62,15 +63,15 @@ class row_quantizer {
         zero_codec_.pack(zero_codes_, groups_, q.zeros().codes().at(r, g));
       }
       if (status.fault != group_fault::none) return {status.fault, g + status.group};
-      for_each_run(size, step, [&](std::size_t at, std::size_t count, std::size_t group,
-                                   std::size_t index) {
-        if constexpr (element::bits >= 8) {
-          encode_run(row + first + at, count, group, index, q.codes().row(r) + first + at);
-        } else {
-          encode_run(row + first + at, count, group, index, codes_);
-          store_run(q, r, first + at, count);
-        }
-      });
+      for_each_run(
+          size, step, [&](std::size_t at, std::size_t count, std::size_t group, std::size_t index) {
+            if constexpr (element::bits >= 8) {
+              encode_run(row + first + at, count, group, index, q.codes().row(r) + first + at);
+            } else {
+              encode_run(row + first + at, count, group, index, codes_);
+              store_run(q, r, first + at, count);
+            }
+          });
     }
     return {};
   }
@@ -78,16 +79,17 @@ class row_quantizer {
   /// Rounds a row in place to what it would be stored as.
   row_status round(float* row, std::size_t cols) {
     const std::size_t step = Spec::granularity_type::group_cols(cols);
-    for (std::size_t first = 0, g = 0; first < cols; first += most_groups * step, g += most_groups) {
+    for (std::size_t first = 0, g = 0; first < cols;
+         first += most_groups * step, g += most_groups) {
       const std::size_t size = std::min(most_groups * step, cols - first);
       const row_status status = fit(row + first, size, step);
       if (status.fault != group_fault::none) return {status.fault, g + status.group};
-      for_each_run(size, step, [&](std::size_t at, std::size_t count, std::size_t group,
-                                   std::size_t index) {
-        float* values = row + first + at;
-        encode_run(values, count, group, index, codes_);
-        codec_.decode(codes_, count, group, scales_ + index, offsets_ + index, values);
-      });
+      for_each_run(size, step,
+                   [&](std::size_t at, std::size_t count, std::size_t group, std::size_t index) {
+                     float* values = row + first + at;
+                     encode_run(values, count, group, index, codes_);
+                     codec_.decode(codes_, count, group, scales_ + index, offsets_ + index, values);
+                   });
     }
     return {};
   }

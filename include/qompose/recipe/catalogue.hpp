@@ -106,8 +106,8 @@ using q5_k_like = quant<uint5, per_group<32>, scale<six_bit_scales>, minimum<six
 /// @name NormalFloat
 /// @{
 using nf4_g64 = quant<nf4, per_group<64>>;
-using nf4_double = quant<nf4, per_group<64>,
-                         scale<quant<uint8, per_block<4, 64>, scale<fp32>, minimum<fp32>>>>;
+using nf4_double =
+    quant<nf4, per_group<64>, scale<quant<uint8, per_block<4, 64>, scale<fp32>, minimum<fp32>>>>;
 /// @}
 
 /// @name GGUF

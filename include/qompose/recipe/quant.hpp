@@ -36,9 +36,10 @@ struct scale : detail::scale_base {
   static_assert(tensor_spec<Format>,
                 "qompose: scale: the argument is neither a number format nor a quant<...>; write "
                 "scale<fp16>, or scale<quant<uint8, per_channel>> for scales that are quantized");
-  static_assert(!integer_format<Format> || is_unsigned_format<Format>,
-                "qompose: scale: a bare signed integer holds no fraction and wastes its sign; write "
-                "scale<fp16>, or scale<quant<uint8, per_channel>> for integer scales of a scale");
+  static_assert(
+      !integer_format<Format> || is_unsigned_format<Format>,
+      "qompose: scale: a bare signed integer holds no fraction and wastes its sign; write "
+      "scale<fp16>, or scale<quant<uint8, per_channel>> for integer scales of a scale");
   using format = Format;
 };
 
@@ -85,13 +86,16 @@ namespace detail {
 /// Scales of which a product with the codes has to fit an integer format, see progressive.hpp.
 template <class Scale>
 inline constexpr bool has_image = requires { typename Scale::format::image; };
+template <class Element>
+inline constexpr int bits_of = 0;
+template <element_format Element>
+inline constexpr int bits_of<Element> = Element::bits;
 }  // namespace detail
 
 /// The scale slot where none is named: float scales, or none for a codebook of every group.
 template <class Element>
-using default_scale =
-    std::conditional_t<learned_format<Element> && !is_shared_codebook<Element>, no_scale,
-                       scale<fp32>>;
+using default_scale = std::conditional_t<learned_format<Element> && !is_shared_codebook<Element>,
+                                         no_scale, scale<fp32>>;
 
 /// How a tensor is stored: codes of `Element`, one scale (and zero point) for each block of the
 /// granularity.
@@ -122,9 +126,10 @@ struct quant : detail::quant_base {
   static_assert(std::is_base_of_v<detail::zero_base, Zero>,
                 "qompose: quant: the fourth argument is not a zero point; write no_zero, "
                 "zero<uint4> or minimum<fp16>");
-  static_assert(std::same_as<Scale, default_scale<Element>> || !std::same_as<Scale, no_scale>,
-                "qompose: quant: codes of this format need a scale; write scale<fp32>, or leave the "
-                "slot out");
+  static_assert(
+      std::same_as<Scale, default_scale<Element>> || !std::same_as<Scale, no_scale>,
+      "qompose: quant: codes of this format need a scale; write scale<fp32>, or leave the "
+      "slot out");
   static_assert(!std::same_as<default_scale<Element>, no_scale> || std::same_as<Scale, no_scale>,
                 "qompose: quant: a codebook of every group takes no scale; leave it out, or write "
                 "codebook<16, fp16, codebook_scope::tensor> for one codebook and many scales");
@@ -133,9 +138,9 @@ struct quant : detail::quant_base {
                 "of int4, or drop the zero slot");
   static_assert(!detail::has_image<Scale> ||
                     (is_zero_point<Zero> && integer_format<Element> &&
-                     Granularity::group_rows(2) == 1),
-                "qompose: quant: progressive scales are for unsigned codes with zero points, in "
-                "groups of one row; write quant<uint4, per_group<128>, "
+                     detail::bits_of<Element> == 4 && Granularity::group_rows(2) == 1),
+                "qompose: quant: progressive scales are for 4-bit unsigned codes with zero points, "
+                "in groups of one row; write quant<uint4, per_group<128>, "
                 "scale<progressive<int8>>, zero<uint4>>");
   using element = Element;
   using granularity_type = Granularity;
@@ -147,9 +152,8 @@ namespace detail {
 
 /// Floats of 16 and 32 bits, which need no scale of their own.
 template <class Format>
-inline constexpr bool is_plain_float = std::is_same_v<Format, fp32> ||
-                                       std::is_same_v<Format, fp16> ||
-                                       std::is_base_of_v<bf16, Format>;
+inline constexpr bool is_plain_float =
+    std::is_same_v<Format, fp32> || std::is_same_v<Format, fp16> || std::is_base_of_v<bf16, Format>;
 
 /// The parts of any tensor_spec; a bare format is its own element and has nothing else.
 template <tensor_spec Spec>

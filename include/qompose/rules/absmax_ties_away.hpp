@@ -32,8 +32,8 @@ struct absmax_ties_away {
   /// The code of one value, see above.
   template <class Group>
     requires integer_format<typename Group::element> && (Group::offset != offset_kind::zero_point)
-  [[nodiscard]] QOMPOSE_INLINE typename Group::element::storage_type encode(
-      float value, fitted_scale fitted) const noexcept {
+  [[nodiscard]] QOMPOSE_INLINE typename Group::element::storage_type
+      encode(float value, fitted_scale fitted) const noexcept {
     using element = typename Group::element;
     const float inverse = fitted.scale != 0.0f ? 1.0f / fitted.scale : 0.0f;
     const float rounded = std::round((value - fitted.minimum) * inverse);

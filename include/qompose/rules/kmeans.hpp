@@ -47,7 +47,8 @@ class sorted_runs {
 };
 
 /// Where the runs of the best split into `runs` begin, and the end: exact dynamic programming in
-/// O(runs n log n), as the best first element of the last run never moves left when values are added.
+/// O(runs n log n), as the best first element of the last run never moves left when values are
+/// added.
 class best_split {
  public:
   [[nodiscard]] static std::vector<std::size_t> find(const sorted_runs& sorted, std::size_t runs) {
@@ -104,8 +105,9 @@ inline void lloyd(const sorted_runs& sorted, std::vector<std::size_t>& bounds, i
       if (bounds[k - 1] == bounds[k] || bounds[k] == bounds[k + 1]) continue;
       const double midpoint =
           (sorted.mean(bounds[k - 1], bounds[k]) + sorted.mean(bounds[k], bounds[k + 1])) / 2.0;
-      const auto at = std::upper_bound(values.begin(), values.end(), midpoint,
-                                       [](double m, float v) { return m < static_cast<double>(v); });
+      const auto at =
+          std::upper_bound(values.begin(), values.end(), midpoint,
+                           [](double m, float v) { return m < static_cast<double>(v); });
       next[k] = static_cast<std::size_t>(at - values.begin());
     }
     if (next == bounds) return;

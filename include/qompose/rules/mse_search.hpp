@@ -146,8 +146,8 @@ class best_fit {
 /// minimum) of least squared error; from the best, alternates between codes and scale until neither
 /// changes. Never worse than `absmax`.
 ///
-/// Symmetric codes are clipped by a ratio, and ranges with an offset at each end on its own. Codes of
-/// two's complement reach one step further below zero than above, so both signs of the scale are
+/// Symmetric codes are clipped by a ratio, and ranges with an offset at each end on its own. Codes
+/// of two's complement reach one step further below zero than above, so both signs of the scale are
 /// tried where scales may be negative. The codes of floats lie closer near zero, so for those
 /// stretching is tried as well as clipping. Scales that are powers of two are few: the three about
 /// that of `mx_floor` are tried instead.
@@ -168,7 +168,8 @@ struct mse_search {
     if constexpr (Group::has_power_of_two_scale) {
       const int middle = detail::floor_log2(best.fitted().scale);
       const float minimum = best.fitted().minimum;
-      for (const int step : {1, -1}) best.try_exactly({detail::power_of_two(middle + step), minimum});
+      for (const int step : {1, -1})
+        best.try_exactly({detail::power_of_two(middle + step), minimum});
     } else {
       if constexpr (Group::offset == offset_kind::none) {
         clip_both_ends(best, range);

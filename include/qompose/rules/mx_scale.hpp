@@ -31,7 +31,8 @@ inline namespace QOMPOSE_ISA {
   return std::bit_cast<float>(static_cast<std::uint32_t>((s < 127 ? s : 127) + 127) << 23);
 }
 
-/// Exponent of the largest magnitude of a format: 8 for E4M3, 2 for E2M1, 0 for `fixed_point<8, 6>`.
+/// Exponent of the largest magnitude of a format: 8 for E4M3, 2 for E2M1, 0 for `fixed_point<8,
+/// 6>`.
 template <number_format Element>
 inline constexpr int largest_exponent = floor_log2(Element::max_finite);
 
@@ -56,7 +57,8 @@ template <class Group>
   }
 }
 
-/// `Rule::exponent<Element>(a)` made a rule; an empty group has scale 0, which E8M0 stores as byte 0.
+/// `Rule::exponent<Element>(a)` made a rule; an empty group has scale 0, which E8M0 stores as byte
+/// 0.
 template <class Rule>
 struct power_of_two_rule {
   template <class Group>

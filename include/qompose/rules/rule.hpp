@@ -59,8 +59,8 @@ struct group_format {
 /// @ref qompose::group_format. Scale 0 means that there is nothing to scale.
 ///
 /// Two members are optional. `fit_range<Group>(range)` does the same from the smallest and the
-/// largest value, for rules that need no more. `encode<Group>(value, fitted)` makes codes, for rules
-/// that round in a way of their own.
+/// largest value, for rules that need no more. `encode<Group>(value, fitted)` makes codes, for
+/// rules that round in a way of their own.
 template <class R>
 concept fitting_rule = requires(const R& rule, const float* values, std::size_t n) {
   {

@@ -16,10 +16,10 @@ namespace qompose {
 /// than the most positive one; the scale takes the sign that this needs. Where an offset is stored,
 /// the range of the values maps to the range of the codes.
 ///
-/// Codes are floor(value * (1 / scale) + 1/2), with the scale (and minimum) before its format rounds
-/// it, so that Q4_0, Q4_1, Q5_0 and Q5_1 come out as ggml's reference makes them, byte for byte.
-/// A group of zeros
-/// has scale 0. Scales that are quantized themselves take the nearest codes instead.
+/// Codes are floor(value * (1 / scale) + 1/2), with the scale (and minimum) before its format
+/// rounds it, so that Q4_0, Q4_1, Q5_0 and Q5_1 come out as ggml's reference makes them, byte for
+/// byte. A group of zeros has scale 0. Scales that are quantized themselves take the nearest codes
+/// instead.
 ///
 /// @par Source
 /// The types Q4_0 and Q5_0 of ggml.
@@ -42,8 +42,8 @@ struct signed_extreme {
   /// The code of one value, see above.
   template <class Group>
     requires integer_format<typename Group::element> && (Group::offset != offset_kind::zero_point)
-  [[nodiscard]] QOMPOSE_INLINE typename Group::element::storage_type encode(
-      float value, fitted_scale fitted) const noexcept {
+  [[nodiscard]] QOMPOSE_INLINE typename Group::element::storage_type
+      encode(float value, fitted_scale fitted) const noexcept {
     using element = typename Group::element;
     const float inverse = fitted.scale != 0.0f ? 1.0f / fitted.scale : 0.0f;
     // A product that is rounded on its own: through double no compiler fuses it with the sum.

@@ -20,7 +20,8 @@ static_assert(std::endian::native == std::endian::little,
               "qompose: packed_codes: eight codes are moved as one little-endian word; big-endian "
               "machines need another loop");
 
-/// The low `Bits` bits of eight bytes, side by side: three folds, each halving the number of fields.
+/// The low `Bits` bits of eight bytes, side by side: three folds, each halving the number of
+/// fields.
 template <std::size_t Bits>
 [[nodiscard]] QOMPOSE_INLINE constexpr std::uint64_t gather_fields(std::uint64_t bytes) noexcept {
   constexpr std::size_t gap = 8 - Bits;
@@ -83,7 +84,8 @@ QOMPOSE_INLINE void unpack_codes(const std::uint8_t* bytes, std::size_t n,
       }
       return word;
     };
-    // Whole words, of which the upper bits belong to the next codes, as long as there are that many.
+    // Whole words, of which the upper bits belong to the next codes, as long as there are that
+    // many.
     const std::uint8_t* end = bytes + (n * bits + 7) / 8;
     for (; n >= 8 && end - bytes >= 8; n -= 8, codes += 8, bytes += bits) {
       std::uint64_t word;

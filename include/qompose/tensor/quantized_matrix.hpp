@@ -107,7 +107,8 @@ class quantized_matrix<Spec> {
   using storage_type = typename element::storage_type;
   using scales_type = typename detail::part_storage<typename parts::scale_format, 0>::type;
   using zeros_type = typename detail::part_storage<typename Spec::zero_type::format, 1>::type;
-  using codebooks_type = typename detail::part_storage<typename detail::entry_of<element>::type, 2>::type;
+  using codebooks_type =
+      typename detail::part_storage<typename detail::entry_of<element>::type, 2>::type;
 
   QOMPOSE_INLINE quantized_matrix() noexcept = default;
   /// All codes 0 and all scales 0; `quantize` fills it.
