@@ -134,7 +134,8 @@ struct RangeOf {
 /// With r the float nearest to 1 / d and q that nearest to x r, the remainder x - q d is exact in a
 /// fused multiply-add, and q + remainder r rounds to the same float as the division itself
 /// (Markstein, "Computation of elementary functions", IBM Journal 34, 1990, theorem 8.3). Divisors
-/// near the ends of the range, where a remainder could be subnormal, are divided by.
+/// near the ends of the range, where a remainder could be subnormal, are divided by. The correction
+/// turns -0 into 0.
 class Divider {
  public:
   HWY_INLINE explicit Divider(float divisor)
@@ -164,6 +165,8 @@ class Divider {
     for (; i < n; ++i) inverses[i] = 1.0f / divisors[i];
   }
 
+  /// A number with the sign of x / d.
+  [[nodiscard]] HWY_INLINE VF WithSign(VF x) const { return hn::Xor(x, divisor_); }
   [[nodiscard]] HWY_INLINE bool ByReciprocal() const { return by_reciprocal_; }
   template <bool kReciprocal>
   [[nodiscard]] HWY_INLINE VF Divide(VF x) const {
@@ -486,7 +489,11 @@ struct Encode {
 
   template <bool kReciprocal, bool kClamp>
   static HWY_INLINE VI Codes(const Divider& divider, VF v, VF offset) {
-    if constexpr (!kClamp) {
+    if constexpr (!integer_format<Element> && std::is_same_v<Zero, no_zero>) {
+      // Floats have a negative zero, which is that of the value or of a quotient that rounds to it.
+      const VF quotient = divider.Divide<kReciprocal>(v);
+      return EncodeVector<Element>::Run(hn::CopySign(quotient, divider.WithSign(v)));
+    } else if constexpr (!kClamp) {
       if constexpr (is_minimum<Zero>) v = hn::Sub(v, offset);
       return EncodeVector<Element>::Unclamped(divider.Divide<kReciprocal>(v));
     } else if constexpr (is_minimum<Zero>) {
