@@ -4,15 +4,10 @@
 /// @file
 /// @brief Reader of safetensors files and of checkpoints that are split into several of them.
 ///
-/// A file is: length of the header (8 bytes), the header (a JSON object with type, shape and
-/// offsets of each tensor), the tensors' bytes without holes between them.
-///
 /// @par Source
 /// https://huggingface.co/docs/safetensors, "Format".
 
-#include <algorithm>
 #include <cstddef>
-#include <cstdint>
 #include <filesystem>
 #include <map>
 #include <memory>
@@ -26,107 +21,45 @@
 
 #include "qompose/core/config.hpp"
 #include "qompose/core/error.hpp"
+#include "qompose/io/checked_size.hpp"
 #include "qompose/io/error_context.hpp"
 #include "qompose/io/file_tensor.hpp"
 #include "qompose/io/json_text.hpp"
 #include "qompose/io/mapped_file.hpp"
+#include "qompose/io/safetensors_header.hpp"
 #include "qompose/io/tensor_encoding.hpp"
 #include "qompose/io/tensor_index.hpp"
 
 namespace qompose {
 inline namespace QOMPOSE_ISA {
 
-/// A non-negative integer of a safetensors header.
-[[nodiscard]] inline std::size_t safetensors_size(const nlohmann::json& value,
-                                                  const std::string& name) {
-  if (!value.is_number_unsigned()) {
-    throw file_error(name + ": sizes and offsets must be integers that are not negative");
-  }
-  return value.get<std::size_t>();
-}
-
 /// The encoding of a safetensors `dtype`.
 /// @throws qompose::file_error naming the tensor and the type when it is not read
-[[nodiscard]] inline const tensor_encoding& safetensors_encoding(const nlohmann::json& dtype,
+[[nodiscard]] inline const tensor_encoding& safetensors_encoding(const std::string& dtype,
                                                                  const std::string& name) {
   if (dtype == "F32") return f32_encoding;
   if (dtype == "F16") return f16_encoding;
   if (dtype == "BF16") return bf16_encoding;
-  throw file_error(name + ": elements of type " +
-                   (dtype.is_string() ? dtype.get<std::string>() : "?") +
+  throw file_error(name + ": elements of type " + dtype +
                    " are not read, expected F32, F16 or BF16");
-}
-
-/// One tensor of a safetensors header.
-/// @throws qompose::file_error unless it agrees with itself and lies in the file
-[[nodiscard]] inline file_tensor read_safetensors_entry(
-    const std::string& name, const nlohmann::json& entry,
-    const std::shared_ptr<const mapped_file>& file, std::size_t data_start) {
-  const auto member = [&](const char* key) {
-    return entry.is_object() ? find_member(entry, key) : nullptr;
-  };
-  const nlohmann::json* dtype = member("dtype");
-  const nlohmann::json* dimensions = member("shape");
-  const nlohmann::json* offsets = member("data_offsets");
-  if (dtype == nullptr || dimensions == nullptr || !dimensions->is_array() || offsets == nullptr ||
-      !offsets->is_array() || offsets->size() != 2) {
-    throw file_error(name + ": expected dtype, shape and two data_offsets");
-  }
-  std::vector<std::size_t> shape;
-  for (const nlohmann::json& dimension : *dimensions) {
-    shape.push_back(safetensors_size(dimension, name));
-  }
-  const std::size_t begin = safetensors_size((*offsets)[0], name);
-  const std::size_t end = safetensors_size((*offsets)[1], name);
-  if (begin > end || end > file->bytes().size() - data_start) {
-    throw file_error(name + ": bytes " + std::to_string(begin) + " to " + std::to_string(end) +
-                     " are not inside the file");
-  }
-  file_tensor tensor = make_file_tensor(name, std::move(shape), safetensors_encoding(*dtype, name),
-                                        file, data_start + begin);
-  if (tensor.bytes.size() != end - begin) {
-    throw file_error(name + ": has " + std::to_string(end - begin) + " bytes, shape " +
-                     shape_text(tensor.shape) + " of " + std::string(tensor.encoding->name) +
-                     " needs " + std::to_string(tensor.bytes.size()));
-  }
-  return tensor;
 }
 
 /// Adds the tensors of one file to `tensors`.
 /// @throws qompose::file_error unless the file is sound and every byte belongs to one tensor
 inline void read_safetensors_file(const std::shared_ptr<const mapped_file>& file,
                                   tensor_index& tensors) {
-  const std::span<const std::byte> bytes = file->bytes();
-  if (bytes.size() < 8) throw file_error("is too short for a safetensors file");
-  const auto length = load_unaligned<std::uint64_t>(bytes.data());
-  if (length > bytes.size() - 8) {
-    throw file_error("is not a safetensors file: a header of " + std::to_string(length) +
-                     " bytes does not fit");
-  }
-  const auto* text = reinterpret_cast<const char*>(bytes.data()) + 8;
-  const nlohmann::json header =
-      parse_json({text, static_cast<std::size_t>(length)}, "safetensors header");
-  if (!header.is_object()) throw file_error("safetensors header: is not a JSON object");
-
-  const std::size_t data_start = 8 + static_cast<std::size_t>(length);
-  std::vector<file_tensor> found;
-  for (const auto& [name, entry] : header.items()) {
-    if (name == "__metadata__") continue;
-    found.push_back(read_safetensors_entry(name, entry, file, data_start));
-  }
-  std::sort(found.begin(), found.end(), [](const file_tensor& a, const file_tensor& b) {
-    return a.bytes.data() < b.bytes.data();
-  });
-  std::span<const std::byte> rest = bytes.subspan(data_start);
-  for (file_tensor& tensor : found) {
-    if (tensor.bytes.data() != rest.data()) {
-      throw file_error(tensor.name + ": does not begin where the tensor before it ends");
+  const auto check = [](const safetensors_entry& entry) {
+    const tensor_encoding& encoding = safetensors_encoding(entry.dtype, entry.name);
+    const std::size_t needed = stored_bytes(entry.name, entry.shape, encoding);
+    if (entry.bytes.size() != needed) {
+      throw file_error(entry.name + ": has " + std::to_string(entry.bytes.size()) +
+                       " bytes, shape " + shape_text(entry.shape) + " of " +
+                       std::string(encoding.name) + " needs " + std::to_string(needed));
     }
-    rest = rest.subspan(tensor.bytes.size());
-    tensors.add(std::move(tensor));
-  }
-  if (!rest.empty()) {
-    throw file_error(std::to_string(rest.size()) + " bytes are left over after the last tensor");
+  };
+  for (safetensors_entry& entry : read_safetensors_content(file->bytes(), check).tensors) {
+    const tensor_encoding& encoding = safetensors_encoding(entry.dtype, entry.name);
+    tensors.add({std::move(entry.name), std::move(entry.shape), &encoding, entry.bytes, file});
   }
 }
 
