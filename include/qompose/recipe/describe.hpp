@@ -5,11 +5,13 @@
 /// @brief The text of a composition, as a person would write it in code.
 
 #include <string>
+#include <string_view>
 #include <type_traits>
 
 #include "qompose/core/config.hpp"
 #include "qompose/recipe/progressive.hpp"
 #include "qompose/recipe/quant.hpp"
+#include "qompose/recipe/recipe.hpp"
 
 namespace qompose {
 inline namespace QOMPOSE_ISA {
@@ -38,6 +40,38 @@ template <tensor_spec Spec>
     }
     return text + ">";
   }
+}
+
+/// The text of a recipe: `"recipe<weight<bf16>, transform<block_hadamard<64>>>"`. Slots come in the
+/// order of the documentation and are left out where they have their default.
+template <recipe_type Recipe>
+[[nodiscard]] std::string describe() {
+  std::string text;
+  const auto add = [&](std::string_view slot, std::string_view policy) {
+    text += text.empty() ? "" : ", ";
+    text += std::string(slot) + "<" + std::string(policy) + ">";
+  };
+  using plain = recipe<>;
+  if constexpr (!std::is_same_v<typename Recipe::weight_spec, typename plain::weight_spec>) {
+    add("weight", describe<typename Recipe::weight_spec>());
+  }
+  if constexpr (!std::is_same_v<typename Recipe::activation_spec,
+                                typename plain::activation_spec>) {
+    add("activation", describe<typename Recipe::activation_spec>());
+  }
+  if constexpr (!std::is_same_v<typename Recipe::transform_type, typename plain::transform_type>) {
+    add("transform", Recipe::transform_type::name);
+  }
+  if constexpr (!std::is_same_v<typename Recipe::sparsity_type, typename plain::sparsity_type>) {
+    add("sparsity", Recipe::sparsity_type::name);
+  }
+  if constexpr (!std::is_same_v<typename Recipe::low_rank_type, typename plain::low_rank_type>) {
+    add("low_rank", Recipe::low_rank_type::name);
+  }
+  if constexpr (!std::is_same_v<typename Recipe::outliers_type, typename plain::outliers_type>) {
+    add("outliers", Recipe::outliers_type::name);
+  }
+  return "recipe<" + text + ">";
 }
 
 }  // namespace QOMPOSE_ISA

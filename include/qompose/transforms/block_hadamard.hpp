@@ -6,8 +6,10 @@
 
 #include <bit>
 #include <cstddef>
+#include <string_view>
 
 #include "qompose/core/config.hpp"
+#include "qompose/core/fixed_text.hpp"
 #include "qompose/transforms/transform.hpp"
 
 namespace qompose {
@@ -31,7 +33,13 @@ struct block_hadamard {
   static_assert(std::has_single_bit(N) && N >= 2 && N <= 65536,
                 "qompose: block_hadamard: the block length is not a power of two in 2..65536; use "
                 "block_hadamard<64>");
+
+ private:
+  static constexpr detail::fixed_text name_ = detail::fixed_text() + "block_hadamard<" + N + ">";
+
+ public:
   struct data {};
+  static constexpr std::string_view name = name_.view();
   static constexpr bool is_identity = false;
   static constexpr std::size_t block_size = N;
 

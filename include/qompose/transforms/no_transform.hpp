@@ -5,6 +5,7 @@
 /// @brief The transform slot's default: rows stay as they are.
 
 #include <cstddef>
+#include <string_view>
 
 #include "qompose/core/config.hpp"
 #include "qompose/transforms/transform.hpp"
@@ -14,6 +15,7 @@ namespace qompose {
 /// The identity; costs nothing.
 struct no_transform {
   struct data {};
+  static constexpr std::string_view name = "no_transform";
   static constexpr bool is_identity = true;
 
   QOMPOSE_INLINE static void forward(const data&, float*, std::size_t) noexcept {}
