@@ -100,6 +100,10 @@ class linear {
   [[nodiscard]] QOMPOSE_INLINE std::size_t storage_bytes() const noexcept {
     return weights_.storage_bytes() + bias_.size() * sizeof(float);
   }
+  /// The stored weights as the kernels read them, transform still folded in.
+  [[nodiscard]] QOMPOSE_INLINE const packed_matrix<weight_spec>& weights() const noexcept {
+    return weights_;
+  }
   /// The stored weights with tight codes, transform still folded in.
   [[nodiscard]] QOMPOSE_INLINE quantized_matrix<weight_spec> quantized() const {
     return weights_.quantized();

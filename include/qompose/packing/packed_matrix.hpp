@@ -8,10 +8,13 @@
 #include <cstdint>
 #include <cstring>
 #include <numeric>
+#include <span>
 #include <type_traits>
+#include <utility>
 
 #include "qompose/core/aligned_buffer.hpp"
 #include "qompose/core/config.hpp"
+#include "qompose/core/shared_bytes.hpp"
 #include "qompose/packing/panels.hpp"
 #include "qompose/tensor/quantized_matrix.hpp"
 
@@ -90,20 +93,23 @@ class packed_matrix {
   QOMPOSE_INLINE packed_matrix() noexcept = default;
   /// Room for a matrix; `store` fills it.
   QOMPOSE_INLINE packed_matrix(std::size_t rows, std::size_t cols)
-      : geometry_(geometry_of<Spec>(rows, cols)),
-        codes_(geometry_.panels * geometry_.padded_cols * layout::column_bytes),
-        scales_(layout::is_scaled ? scale_count() * sizeof(scale_code) : 0),
-        offsets_(layout::has_offset ? scale_count() * sizeof(offset_code) : 0),
-        tight_(rows, cols) {
-    if constexpr (layout::is_learned) {
-      codebooks_ =
-          aligned_buffer<float>((layout::is_shared ? 1 : scale_count()) * layout::codebook_floats);
-    }
+      : packed_matrix(
+            shared_bytes(geometry_of<Spec>(rows, cols).panels *
+                         geometry_of<Spec>(rows, cols).padded_cols * layout::column_bytes),
+            rows, cols) {
     if constexpr (layout::field_offset != 0) {
       // Padding must stand for zero: field 8 in both nibbles, field -128 in a byte.
       constexpr int padding = layout::width == code_width::nibble ? 0x88 : 0x80;
-      if (codes_.size() > 0) std::memset(codes_.data(), padding, codes_.size());
+      if (codes_.size() > 0) std::memset(codes_.writable(), padding, codes_.size());
     }
+  }
+  /// A matrix whose panels exist already, such as those of a mapped file.
+  /// @param panels  what `panels()` of the same matrix gave, padding included
+  /// @param beside  its scales, zero points and codebooks; the codes are not read
+  /// @pre panels has the size that `beside.rows()` and `beside.cols()` ask for
+  QOMPOSE_INLINE packed_matrix(shared_bytes panels, const quantized_type& beside)
+      : packed_matrix(std::move(panels), beside.rows(), beside.cols()) {
+    store_beside(0, beside);
   }
 
   [[nodiscard]] QOMPOSE_INLINE const panel_geometry& geometry() const noexcept { return geometry_; }
@@ -117,24 +123,19 @@ class packed_matrix {
     if constexpr (layout::is_learned) codebooks = codebooks_.data();
     return {codes_.data(), scales_.data(), offsets_.data(), codebooks};
   }
+  /// The codes, [panels][padded columns][16 rows] in units as the layout's table says.
+  [[nodiscard]] QOMPOSE_INLINE std::span<const std::uint8_t> panels() const noexcept {
+    return {codes_.data(), codes_.size()};
+  }
 
   /// Stores the rows of `block` at [first_row, ...).
   /// @pre first_row is a multiple of 16, and 0 unless the spec's scales stay within rows
+  /// @pre the panels are this object's own
   QOMPOSE_INLINE void store(std::size_t first_row, const quantized_type& block) noexcept {
     for (std::size_t r = 0; r < block.rows(); ++r) {
       for (std::size_t c = 0; c < block.cols(); ++c) set(first_row + r, c, block.code(r, c));
-      if constexpr (layout::is_scaled) {
-        for (std::size_t g = 0; g < geometry_.groups; ++g) {
-          const std::size_t c = g * geometry_.group_cols;
-          put(scales_, scale_at(first_row + r, g), scale_format::encode(block.scale(r, c)));
-          if constexpr (layout::has_offset) {
-            put(offsets_, scale_at(first_row + r, g), offset_format::encode(block.offset(r, c)));
-          }
-        }
-      }
     }
-    if constexpr (layout::is_learned) store_codebooks(first_row, block);
-    tight_.store(first_row, geometry_.rows, block);
+    store_beside(first_row, block);
   }
 
   /// The code of element (r, c), unchecked.
@@ -183,6 +184,50 @@ class packed_matrix {
     for (std::size_t r = 0; r < geometry_.rows; ++r) {
       for (std::size_t c = 0; c < geometry_.cols; ++c) q.set_code(r, c, code(r, c));
     }
+    restore_beside(q);
+    return q;
+  }
+  /// Its scales, zero points and codebooks alone, as they were stored.
+  [[nodiscard]] QOMPOSE_INLINE quantized_type beside_codes() const {
+    quantized_type q(geometry_.rows, geometry_.cols, detail::without_codes{});
+    restore_beside(q);
+    return q;
+  }
+
+ private:
+  using scale_code = typename scale_format::storage_type;
+  using offset_code = typename offset_format::storage_type;
+
+  QOMPOSE_INLINE packed_matrix(shared_bytes panels, std::size_t rows, std::size_t cols)
+      : geometry_(geometry_of<Spec>(rows, cols)),
+        codes_(std::move(panels)),
+        scales_(layout::is_scaled ? scale_count() * sizeof(scale_code) : 0),
+        offsets_(layout::has_offset ? scale_count() * sizeof(offset_code) : 0),
+        tight_(rows, cols) {
+    if constexpr (layout::is_learned) {
+      codebooks_ =
+          aligned_buffer<float>((layout::is_shared ? 1 : scale_count()) * layout::codebook_floats);
+    }
+  }
+  /// Stores everything but the codes of the rows of `block`.
+  QOMPOSE_INLINE void store_beside(std::size_t first_row, const quantized_type& block) noexcept {
+    if (block.rows() == 0 || block.cols() == 0) return;  // however long the other side
+    if constexpr (layout::is_scaled) {
+      for (std::size_t r = 0; r < block.rows(); ++r) {
+        for (std::size_t g = 0; g < geometry_.groups; ++g) {
+          const std::size_t c = g * geometry_.group_cols;
+          put(scales_, scale_at(first_row + r, g), scale_format::encode(block.scale(r, c)));
+          if constexpr (layout::has_offset) {
+            put(offsets_, scale_at(first_row + r, g), offset_format::encode(block.offset(r, c)));
+          }
+        }
+      }
+    }
+    if constexpr (layout::is_learned) store_codebooks(first_row, block);
+    tight_.store(first_row, geometry_.rows, block);
+  }
+  /// The other way round.
+  QOMPOSE_INLINE void restore_beside(quantized_type& q) const {
     if constexpr (layout::is_learned) q.codebooks() = tight_.codebooks;
     if constexpr (layout::is_scaled) {
       const scale_grid grid = q.grid();
@@ -199,12 +244,8 @@ class packed_matrix {
       }
       tight_.restore(q);
     }
-    return q;
+    (void)q;
   }
-
- private:
-  using scale_code = typename scale_format::storage_type;
-  using offset_code = typename offset_format::storage_type;
 
   /// Scales and zero points that a panel holds only in decoded form, kept as they were stored.
   struct tight_parts {
@@ -315,7 +356,7 @@ class packed_matrix {
   }
   QOMPOSE_INLINE void set(std::size_t r, std::size_t c,
                           typename element::storage_type code) noexcept {
-    std::uint8_t* panel = codes_.data() + panel_at(r);
+    std::uint8_t* panel = codes_.writable() + panel_at(r);
     const std::size_t k = geometry_.padded(c);
     const std::size_t lane = r % panel_rows;
     if constexpr (layout::width == code_width::nibble) {
@@ -333,7 +374,7 @@ class packed_matrix {
   }
 
   panel_geometry geometry_;
-  aligned_buffer<std::uint8_t> codes_;
+  shared_bytes codes_;
   aligned_buffer<std::uint8_t> scales_;
   aligned_buffer<std::uint8_t> offsets_;
   [[no_unique_address]] std::conditional_t<layout::is_learned, aligned_buffer<float>,

@@ -33,6 +33,8 @@ namespace qompose {
 
 /// Rows of a panel.
 inline constexpr std::size_t panel_rows = 16;
+/// Raised whenever bytes of the layout change place, so that a file tells which one it holds.
+inline constexpr int panel_layout_version = 1;
 /// Columns that kernels take at a time.
 inline constexpr std::size_t panel_step = 8;
 

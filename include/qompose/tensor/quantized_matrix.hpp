@@ -24,6 +24,9 @@ class quantized_matrix;
 
 namespace detail {
 
+/// Asks for a matrix whose codes are elsewhere.
+struct without_codes {};
+
 /// The empty stand-in for what a spec does not store; members of one object differ in `Which`, as
 /// two empty objects of one type may not share an address.
 template <int Which>
@@ -69,6 +72,8 @@ class quantized_matrix<Format> {
   /// Codes that are to be set, all of them.
   QOMPOSE_INLINE quantized_matrix(std::size_t rows, std::size_t cols, uninitialized tag)
       : rows_(rows), cols_(cols), codes_(rows, cols, tag) {}
+  QOMPOSE_INLINE quantized_matrix(std::size_t rows, std::size_t cols, detail::without_codes)
+      : rows_(rows), cols_(cols) {}
 
   [[nodiscard]] QOMPOSE_INLINE std::size_t rows() const noexcept { return rows_; }
   [[nodiscard]] QOMPOSE_INLINE std::size_t cols() const noexcept { return cols_; }
@@ -131,6 +136,15 @@ class quantized_matrix<Spec> {
         scales_(grid().rows, grid().cols, tag),
         zeros_(grid().rows, grid().cols, tag),
         codebooks_(codebooks_of<Spec>(rows, cols), entries, tag) {}
+  /// Scales, zero points and codebooks alone: `codes()` is empty, and no element may be asked for.
+  QOMPOSE_INLINE quantized_matrix(std::size_t rows, std::size_t cols, detail::without_codes)
+      : rows_(rows),
+        cols_(cols),
+        group_rows_(Spec::granularity_type::group_rows(rows)),
+        group_cols_(Spec::granularity_type::group_cols(cols)),
+        scales_(grid().rows, grid().cols),
+        zeros_(grid().rows, grid().cols),
+        codebooks_(codebooks_of<Spec>(rows, cols), entries) {}
 
   [[nodiscard]] QOMPOSE_INLINE std::size_t rows() const noexcept { return rows_; }
   [[nodiscard]] QOMPOSE_INLINE std::size_t cols() const noexcept { return cols_; }
