@@ -33,6 +33,8 @@ struct ternary {
                                                              float threshold) noexcept {
     return static_cast<storage_type>(1 + (value > threshold) - (value < -threshold));
   }
+  /// Whether a code is one of the three; files are held to it.
+  QOMPOSE_INLINE static constexpr bool has_code(storage_type code) noexcept { return code < 3; }
   /// The value of a code in 0..2; the unused code 3 reads as 0.
   QOMPOSE_INLINE static constexpr float decode(storage_type code) noexcept {
     return code == 3 ? 0.0f : static_cast<float>(static_cast<int>(code) - 1);

@@ -13,7 +13,8 @@
 namespace qompose {
 inline namespace QOMPOSE_ISA {
 
-/// `f()`, with `path: ` put before the message of a @ref file_error or @ref shape_error.
+/// `f()`, with `path: ` put before the message of a @ref file_error, @ref shape_error or
+/// @ref value_error.
 template <class F>
 auto naming_file(const std::filesystem::path& path, F&& f) {
   try {
@@ -22,6 +23,8 @@ auto naming_file(const std::filesystem::path& path, F&& f) {
     throw file_error(path.string() + ": " + e.what());
   } catch (const shape_error& e) {
     throw shape_error(path.string() + ": " + e.what());
+  } catch (const value_error& e) {
+    throw value_error(path.string() + ": " + e.what());
   }
 }
 
