@@ -1,0 +1,155 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+/// @file
+/// @brief Files of layers: panels as the kernels read them, mapped rather than copied.
+///
+/// Metadata: `format` is "qompose.layer", `version` "1", `panel_layout` the version of the table in
+/// packing/panels.hpp, `composition` the text of the recipe as @ref qompose::describe gives it,
+/// `in_features` and `out_features` decimal numbers. Tensors: `panels`, U8 [panels, bytes of one],
+/// first and therefore at a multiple of 64 in the file; `bias`, F32 [out_features], where the layer
+/// has one; scales, zero points and codebooks as in a matrix file. What the panels' kernels keep
+/// beside that follows from these and is not in the file.
+
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <filesystem>
+#include <memory>
+#include <span>
+#include <string>
+#include <type_traits>
+#include <utility>
+#include <vector>
+
+#include "qompose/core/aligned_buffer.hpp"
+#include "qompose/core/config.hpp"
+#include "qompose/core/shared_bytes.hpp"
+#include "qompose/io/checked_size.hpp"
+#include "qompose/io/composition_file.hpp"
+#include "qompose/io/error_context.hpp"
+#include "qompose/io/known_panels.hpp"
+#include "qompose/io/mapped_file.hpp"
+#include "qompose/io/matrix_parts.hpp"
+#include "qompose/io/safetensors_writer.hpp"
+#include "qompose/io/save_load.hpp"
+#include "qompose/nn/linear.hpp"
+#include "qompose/packing/packed_matrix.hpp"
+#include "qompose/quantize/progressive.hpp"
+#include "qompose/quantize/require.hpp"
+#include "qompose/recipe/describe.hpp"
+
+namespace qompose::detail {
+
+/// The version of layer files that is written, and the only one that is read.
+inline constexpr const char* layer_file_version = "1";
+
+/// A mapped file that buffers refer to.
+struct kept_file : memory_keeper {
+  std::shared_ptr<const mapped_file> file;
+};
+
+inline namespace QOMPOSE_ISA {
+
+/// Bytes of a mapped file; copied where that is asked for or where they lie at no multiple of 64.
+[[nodiscard]] inline shared_bytes bytes_from(const std::shared_ptr<const mapped_file>& file,
+                                             std::span<const std::byte> bytes, placement where) {
+  const auto* data = reinterpret_cast<const std::uint8_t*>(bytes.data());
+  if (where == placement::mapped && reinterpret_cast<std::uintptr_t>(data) % 64 == 0) {
+    auto keeper = std::make_unique<kept_file>();
+    keeper->file = file;
+    keeper->destroy = [](memory_keeper* kept) noexcept { delete static_cast<kept_file*>(kept); };
+    return {keeper.release(), data, bytes.size()};
+  }
+  shared_bytes copy(bytes.size());
+  if (!bytes.empty()) std::memcpy(copy.writable(), data, bytes.size());
+  return copy;
+}
+
+/// All parts of a layer: panels, bias, then what is beside the codes.
+/// @throws qompose::file_error if a size overflows
+template <tensor_spec Spec>
+[[nodiscard]] std::vector<stored_part> layer_parts(std::size_t rows, std::size_t cols,
+                                                   bool has_bias) {
+  // Padding multiplies sizes by less than this; what follows then cannot overflow.
+  constexpr std::size_t most_padding = 4 * 16 * 8;
+  const std::string what = "panels";
+  static_cast<void>(checked_product(checked_product(checked_sum(rows, panel_rows, what),
+                                                    checked_sum(cols, panel_step, what), what),
+                                    most_padding, what));
+  const panel_geometry geometry = geometry_of<Spec>(rows, cols);
+  const std::size_t panel_bytes = geometry.padded_cols * panel_layout<Spec>::column_bytes;
+  std::vector<stored_part> parts;
+  parts.push_back({what, "U8", {geometry.panels, panel_bytes}, geometry.panels * panel_bytes});
+  if (has_bias) parts.push_back({"bias", "F32", {rows}, checked_product(rows, 4, "bias")});
+  list_parts_beside_codes<Spec>(parts, "", rows, cols);
+  return parts;
+}
+
+/// Layers of one recipe in files.
+template <class Recipe>
+struct file_format<linear<Recipe>> {
+  using layer_type = linear<Recipe>;
+  using spec = typename layer_type::weight_spec;
+  static_assert(std::is_empty_v<typename layer_type::transform_type::data>,
+                "qompose: layer file: the transform has data, for which the file has no part; use "
+                "a transform that stores nothing, such as block_hadamard<64>");
+
+  static void save(const std::filesystem::path& path, const layer_type& layer) {
+    const std::span<const float> bias = layer.bias();
+    const std::vector<stored_part> parts =
+        layer_parts<spec>(layer.out_features(), layer.in_features(), !bias.empty());
+
+    safetensors_writer writer(path);
+    writer.set_metadata("format", "qompose.layer");
+    writer.set_metadata("version", layer_file_version);
+    writer.set_metadata("panel_layout", std::to_string(panel_layout_version));
+    writer.set_metadata("composition", describe<typename layer_type::recipe_type>());
+    writer.set_metadata("in_features", std::to_string(layer.in_features()));
+    writer.set_metadata("out_features", std::to_string(layer.out_features()));
+    declare_parts(writer, parts);
+    writer.write("panels", std::as_bytes(layer.weights().panels()));
+    std::size_t next = 1;
+    if (!bias.empty()) writer.write(parts[next++].name, std::as_bytes(bias));
+    const auto beside = layer.weights().beside_codes();
+    visit_codes_beside(beside, [&](const auto& codes, std::size_t, std::size_t) {
+      writer.write(parts[next++].name, bytes_of(codes));
+    });
+    writer.finish();
+  }
+
+  [[nodiscard]] static layer_type load(const std::filesystem::path& path, placement where) {
+    composition_file file(path);
+    return naming_file(path, [&] {
+      file.read_header();
+      file.require("format", "qompose.layer");
+      file.require("version", layer_file_version);
+      file.require("composition", describe<typename layer_type::recipe_type>());
+      file.require("panel_layout", std::to_string(panel_layout_version));
+      const std::size_t rows = file.extent("out_features");
+      const std::size_t cols = file.extent("in_features");
+      const bool has_bias = file.has("bias");
+      const std::vector<stored_part> parts = layer_parts<spec>(rows, cols, has_bias);
+      const std::vector<std::span<const std::byte>> bytes = file.match(parts);
+
+      const std::size_t first_beside = has_bias ? 2 : 1;
+      quantized_matrix<spec> beside(rows, cols, without_codes{});
+      visit_codes_beside(beside, part_reader(std::span(parts).subspan(first_beside),
+                                             std::span(bytes).subspan(first_beside)));
+      require_finite_parts(beside);
+      aligned_buffer<float> bias(has_bias ? rows : 0);
+      if (bias.size() > 0) std::memcpy(bias.data(), bytes[1].data(), bytes[1].size());
+      if (bias.size() > 0) require_finite("bias", {bias.data(), 1, bias.size()});
+      require_known_panels<spec>("panels", bytes[0]);
+
+      packed_matrix<spec> weights(bytes_from(file.file(), bytes[0], where), beside);
+      if constexpr (requires { requires is_progressive<typename spec::scale_type::format>; }) {
+        if (rows > 0 && cols > 0) require_image("panels", weights.quantized());
+      }
+      return layer_type(std::move(weights), std::move(bias));
+    });
+  }
+};
+
+}  // namespace QOMPOSE_ISA
+}  // namespace qompose::detail
