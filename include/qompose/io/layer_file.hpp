@@ -44,12 +44,12 @@ namespace qompose::detail {
 /// The version of layer files that is written, and the only one that is read.
 inline constexpr const char* layer_file_version = "1";
 
+inline namespace QOMPOSE_ISA {
+
 /// A mapped file that buffers refer to.
 struct kept_file : memory_keeper {
   std::shared_ptr<const mapped_file> file;
 };
-
-inline namespace QOMPOSE_ISA {
 
 /// Bytes of a mapped file; copied where that is asked for or where they lie at no multiple of 64.
 [[nodiscard]] inline shared_bytes bytes_from(const std::shared_ptr<const mapped_file>& file,
