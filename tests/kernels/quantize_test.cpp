@@ -87,9 +87,9 @@ TEMPLATE_LIST_TEST_CASE("encode: makes the codes of the scalar definition on eve
                 x.data(), n, group, all_scales.data(), all_offsets.data(),
                 known ? ranges.data() : nullptr, codes.data());
             for (std::size_t i = 0; i < n; ++i) {
-              const code wanted = scale == 0.0f
-                                      ? element::encode(0.0f)
-                                      : qp::detail::encode_scaled<element, zero>(x[i], scale, offset);
+              const code wanted =
+                  scale == 0.0f ? element::encode(0.0f)
+                                : qp::detail::encode_scaled<element, zero>(x[i], scale, offset);
               wrong += codes[i] != wanted;
             }
             wrong += codes[n] != code{99};
@@ -108,17 +108,21 @@ TEST_CASE("encode: quotients by reciprocal are those of a division, for millions
     qp::random_source random(7);
     int wrong = 0;
     for (int round = 0; round < 500; ++round) {
-      const float scale = static_cast<float>(random.normal()) * std::exp2(static_cast<float>(round % 60 - 30));
+      const float scale =
+          static_cast<float>(random.normal()) * std::exp2(static_cast<float>(round % 60 - 30));
       std::vector<float> x(1024);
       for (std::size_t i = 0; i < x.size(); ++i) {
         // As near to a tie as floats come: the quotient decides which way it goes.
         const float tie = (static_cast<float>(random.bits() % 255) - 127.5f) * scale;
-        x[i] = i % 3 == 0 ? std::nextafter(tie, 0.0f) : i % 3 == 1 ? tie : std::nextafter(tie, infinity);
+        x[i] = i % 3 == 0   ? std::nextafter(tie, 0.0f)
+               : i % 3 == 1 ? tie
+                            : std::nextafter(tie, infinity);
       }
       std::vector<std::int8_t> codes(x.size());
       Target::template encode<qp::int8, qp::no_zero>::Groups(x.data(), x.size(), x.size(), &scale,
                                                              nullptr, nullptr, codes.data());
-      for (std::size_t i = 0; i < x.size(); ++i) wrong += codes[i] != qp::int8::encode(x[i] / scale);
+      for (std::size_t i = 0; i < x.size(); ++i)
+        wrong += codes[i] != qp::int8::encode(x[i] / scale);
     }
     CHECK(wrong == 0);
   });
@@ -135,7 +139,8 @@ TEMPLATE_LIST_TEST_CASE("decode and pack: give back every code on every target",
     for (const std::size_t n : lengths()) {
       std::vector<code> codes(n);
       for (std::size_t i = 0; i < n; ++i) {
-        codes[i] = element::encode(element::max_finite * (static_cast<float>(i % 41) - 20.0f) / 20.0f);
+        codes[i] =
+            element::encode(element::max_finite * (static_cast<float>(i % 41) - 20.0f) / 20.0f);
       }
       if constexpr (element::bits == 8 && !qp::integer_format<element>) {
         // All bytes, NaN and infinity among them.
@@ -147,7 +152,8 @@ TEMPLATE_LIST_TEST_CASE("decode and pack: give back every code on every target",
       wrong += bytes[size] != 77;
       qp::packed_codes<element> reference(1, n);
       for (std::size_t i = 0; i < n; ++i) reference.set(0, i, codes[i]);
-      wrong += !std::equal(bytes.begin(), bytes.begin() + static_cast<std::ptrdiff_t>(size), reference.data());
+      wrong += !std::equal(bytes.begin(), bytes.begin() + static_cast<std::ptrdiff_t>(size),
+                           reference.data());
       std::vector<code> back(n + 1, code{1});
       Target::template pack<element>::Load(bytes.data(), n, back.data());
       wrong += !std::equal(codes.begin(), codes.end(), back.begin()) || back[n] != code{1};
@@ -155,7 +161,8 @@ TEMPLATE_LIST_TEST_CASE("decode and pack: give back every code on every target",
       const float scale = 0.375f;
       const float offset = qp::is_zero_point<zero> ? 5.0f : qp::is_minimum<zero> ? -2.0f : 0.0f;
       std::vector<float> out(n + 1, 9.0f);
-      Target::template decode<element, zero>::Groups(codes.data(), n, n, &scale, &offset, out.data());
+      Target::template decode<element, zero>::Groups(codes.data(), n, n, &scale, &offset,
+                                                     out.data());
       for (std::size_t i = 0; i < n; ++i) {
         const float value = element::decode(codes[i]);
         // Three bits of scale and the few of a code leave no rounding in product or sum.
