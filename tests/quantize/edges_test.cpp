@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 
+#include <algorithm>
 #include <cmath>
 #include <cstddef>
+#include <cstdint>
 #include <limits>
 #include <vector>
 
@@ -160,4 +162,35 @@ TEST_CASE("quantize: a scale that its format cannot hold is an error that names 
   CHECK_THROWS_AS(qompose::quantize<qompose::w4_g32>({values.data(), 1, 64}), qompose::value_error);
   CHECK_THROWS_WITH(qompose::quantize<qompose::w4_g32>({values.data(), 1, 64}),
                     qompose_tests::contains("row 0, group 1"));
+}
+
+namespace {
+
+template <class Spec>
+bool same_bytes(const qp::quantized_matrix<Spec>& a, const qp::quantized_matrix<Spec>& b) {
+  using parts = qp::detail::spec_parts<Spec>;
+  const std::uint8_t* first = a.codes().data();
+  bool equal = std::equal(first, first + a.codes().storage_bytes(), b.codes().data());
+  if constexpr (parts::has_scale) equal = equal && same_bytes(a.scales(), b.scales());
+  if constexpr (parts::has_zero) equal = equal && same_bytes(a.zeros(), b.zeros());
+  return equal;
+}
+
+/// Leaves freed memory full of one byte, for the next allocations to find.
+void dirty_memory(int byte) {
+  std::vector<std::vector<std::uint8_t>> blocks;
+  for (std::size_t size = 64; size < 8000; size += 61) {
+    blocks.emplace_back(size, static_cast<std::uint8_t>(byte));
+  }
+}
+
+}  // namespace
+
+TEMPLATE_LIST_TEST_CASE("quantize: no bit depends on what memory held before", "[quantize][edges]",
+                        qompose_tests::tensor_specs) {
+  const matrix x = random_matrix(3, 37, 8);
+  dirty_memory(0xff);
+  const auto a = qp::quantize<TestType>(x.view());
+  dirty_memory(0x00);
+  CHECK(same_bytes(a, qp::quantize<TestType>(x.view())));
 }

@@ -33,7 +33,6 @@ template <int Which>
 struct nothing {
   QOMPOSE_INLINE nothing() noexcept = default;
   QOMPOSE_INLINE nothing(std::size_t, std::size_t) noexcept {}
-  QOMPOSE_INLINE nothing(std::size_t, std::size_t, uninitialized) noexcept {}
   [[nodiscard]] QOMPOSE_INLINE std::size_t storage_bytes() const noexcept { return 0; }
 };
 
@@ -126,16 +125,16 @@ class quantized_matrix<Spec> {
         scales_(grid().rows, grid().cols),
         zeros_(grid().rows, grid().cols),
         codebooks_(codebooks_of<Spec>(rows, cols), entries) {}
-  /// Codes and scales that are to be set, all of them.
+  /// Codes that are to be set, all of them, row by row; everything else is 0.
   QOMPOSE_INLINE quantized_matrix(std::size_t rows, std::size_t cols, uninitialized tag)
       : rows_(rows),
         cols_(cols),
         group_rows_(Spec::granularity_type::group_rows(rows)),
         group_cols_(Spec::granularity_type::group_cols(cols)),
         codes_(rows, cols, tag),
-        scales_(grid().rows, grid().cols, tag),
-        zeros_(grid().rows, grid().cols, tag),
-        codebooks_(codebooks_of<Spec>(rows, cols), entries, tag) {}
+        scales_(grid().rows, grid().cols),
+        zeros_(grid().rows, grid().cols),
+        codebooks_(codebooks_of<Spec>(rows, cols), entries) {}
   /// Scales, zero points and codebooks alone: `codes()` is empty, and no element may be asked for.
   QOMPOSE_INLINE quantized_matrix(std::size_t rows, std::size_t cols, detail::without_codes)
       : rows_(rows),
