@@ -126,8 +126,7 @@ class best_fit {
     return try_exactly(regress<Group>(values_, n_, candidate));
   }
   /// Takes turns between the codes of a fit and the fit of codes.
-  QOMPOSE_INLINE void alternate() noexcept {
-    constexpr int most_turns = 8;
+  QOMPOSE_INLINE void alternate(int most_turns) noexcept {
     for (int turn = 0; turn < most_turns && try_near(fitted_); ++turn) {
     }
   }
@@ -159,6 +158,7 @@ class best_fit {
 struct mse_search {
   int grid = 100;             ///< number of ways to clip, >= 1
   float lowest_ratio = 0.2f;  ///< what is left of the range at least, in (0, 1]
+  int turns = 8;              ///< between codes and scale at the end, at most
 
   template <class Group>
   [[nodiscard]] QOMPOSE_INLINE fitted_scale fit(const float* values, std::size_t n) const noexcept {
@@ -176,7 +176,7 @@ struct mse_search {
       } else {
         clip_each_end(best, range);
       }
-      best.alternate();
+      best.alternate(turns);
     }
     return best.fitted();
   }
