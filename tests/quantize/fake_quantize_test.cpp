@@ -37,6 +37,19 @@ TEMPLATE_LIST_TEST_CASE("fake_quantize: equals quantizing and dequantizing", "[q
   }
 }
 
+TEMPLATE_TEST_CASE("fake_quantize: rows longer than its buffers", "[quantize][fake]", qp::a8_token,
+                   qp::w8_channel, qp::fp8_token, qp::w4_channel, qp::bf16,
+                   (qp::quant<qp::int8, qp::per_group<3000>>),
+                   (qp::quant<qp::uint4, qp::per_group<2500>, qp::scale<qp::fp16>,
+                              qp::zero<qp::uint4>>)) {
+  const matrix x = random_matrix(2, 9001, 8);
+  matrix wanted(2, 9001);
+  qp::dequantize(qp::quantize<TestType>(x.view()), wanted.view());
+  matrix out(2, 9001, NAN);
+  qp::fake_quantize<TestType>(x.view(), out.view());
+  CHECK(out.values() == wanted.values());
+}
+
 TEST_CASE("fake_quantize: takes the same rules", "[quantize][fake]") {
   const matrix x = random_matrix(4, 100, 3);
   const auto check = [&]<class Spec>(const auto& rule) {

@@ -63,6 +63,13 @@ class row_quantizer {
         zero_codec_.pack(zero_codes_, groups_, q.zeros().codes().at(r, g));
       }
       if (status.fault != group_fault::none) return {status.fault, g + status.group};
+      if (element::bits >= 8 && step > size / 2) {
+        // Codes of whole bytes go straight to where they are kept, however many there are.
+        if constexpr (element::bits >= 8) {
+          encode_run(row + first, size, step, 0, q.codes().row(r) + first);
+        }
+        continue;
+      }
       for_each_run(
           size, step, [&](std::size_t at, std::size_t count, std::size_t group, std::size_t index) {
             if constexpr (element::bits >= 8) {
@@ -140,7 +147,6 @@ class row_quantizer {
   /// buffer of codes: several whole groups, or a part of one.
   template <class Use>
   void for_each_run(std::size_t n, std::size_t step, Use&& use) {
-    if (element::bits >= 8 && step > n / 2) return use(std::size_t{0}, n, step, std::size_t{0});
     // Whole groups, eight at a time, so that runs begin at bytes.
     const std::size_t together = step <= most_codes / 8 ? most_codes / (8 * step) * 8 * step : 0;
     if (together > 0) {
