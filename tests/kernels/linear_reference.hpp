@@ -56,19 +56,25 @@ struct decoded_weights {
   std::vector<float> offsets;
 };
 
-/// Codes of one row of activations and their scale: nearest even after a true division.
+/// Codes of one row of activations and the scale of each: nearest even after a true division.
 struct activation_codes {
-  explicit activation_codes(std::span<const float> row) {
-    float peak = 0.0f;
-    for (const float x : row) peak = std::max(peak, std::abs(x));
-    scale = peak / 127.0f;
-    if (!(scale > 0.0f)) scale = 1.0f;
-    for (const float x : row) {
-      codes.push_back(std::clamp(static_cast<int>(std::nearbyint(x / scale)), -127, 127));
+  /// @param group  columns that share a scale
+  activation_codes(std::span<const float> row, int max_code, std::size_t group) {
+    for (std::size_t first = 0; first < row.size(); first += group) {
+      const auto part = row.subspan(first, std::min(group, row.size() - first));
+      float peak = 0.0f;
+      for (const float x : part) peak = std::max(peak, std::abs(x));
+      float scale = peak / static_cast<float>(max_code);
+      if (!(scale > 0.0f)) scale = 1.0f;
+      for (const float x : part) {
+        codes.push_back(
+            std::clamp(static_cast<int>(std::nearbyint(x / scale)), -max_code, max_code));
+        scales.push_back(scale);
+      }
     }
   }
   std::vector<int> codes;
-  float scale;
+  std::vector<float> scales;
 };
 
 /// The rows of x after the recipe's transform, by its scalar reference.
@@ -81,42 +87,45 @@ matrix transformed(const matrix& x) {
   return out;
 }
 
-/// The integer path. Sums of codes are exact; with one scale a row and no offset the result is
-/// float(acc) * (s_w * s_x) to the last bit and the bound 0. Otherwise each of the groups takes at
-/// most two fused steps, each wrong by 2^-24 of the running sum, and a few steps follow:
+/// The integer path. Sums of codes are exact; with one scale a row and a token and no offset the
+/// result is float(acc) * (s_w * s_x) to the last bit and the bound 0. Otherwise each of the groups
+/// takes at most three steps, each wrong by 2^-24 of the running sum, and a few steps follow:
 /// (groups + 2) 2^-23 of the sum of magnitudes.
-inline expected_products integer_products(const decoded_weights& w, const matrix& x,
-                                          bool has_offset) {
+template <class Activation>
+expected_products integer_products(const decoded_weights& w, const matrix& x, bool has_offset) {
+  using codes_type = qompose::detail::code_activations<Activation>;
+  const std::size_t code_cols =
+      codes_type::group == 0 ? std::max<std::size_t>(w.cols, 1) : codes_type::group;
   expected_products expected;
-  const std::size_t groups = w.cols == 0 ? 0 : (w.cols + w.group_cols - 1) / w.group_cols;
+  const std::size_t group_cols = std::min(w.group_cols, code_cols);
+  const std::size_t groups = w.cols == 0 ? 0 : (w.cols + group_cols - 1) / group_cols;
+  const bool is_exact = groups == 1 && codes_type::group == 0 && !has_offset;
   for (std::size_t t = 0; t < x.rows(); ++t) {
-    const activation_codes a({x.view().row(t), x.cols()});
+    const activation_codes a({x.view().row(t), x.cols()}, codes_type::format::max_code, code_cols);
     for (std::size_t r = 0; r < w.rows; ++r) {
       double sum = 0.0;
       double magnitude = 0.0;
       float exact = 0.0f;
       for (std::size_t g = 0; g < groups; ++g) {
-        const std::size_t first = g * w.group_cols;
-        const std::size_t last = std::min(first + w.group_cols, w.cols);
-        std::int64_t acc = 0;
-        std::int64_t codes = 0;
+        const std::size_t first = g * group_cols;
+        const std::size_t last = std::min(first + group_cols, w.cols);
+        double acc = 0.0;  // of integers times one power of two, so exact
+        double codes = 0.0;
         for (std::size_t c = first; c < last; ++c) {
-          acc += static_cast<std::int64_t>(w.codes[r * w.cols + c]) * a.codes[c];
+          acc += static_cast<double>(w.codes[r * w.cols + c]) * a.codes[c];
           codes += a.codes[c];
         }
         const float scale = w.scales[r * w.cols + first];
-        exact = static_cast<float>(acc) * (scale * a.scale);
-        const double product = static_cast<double>(scale) * static_cast<double>(acc);
-        const double offset =
-            static_cast<double>(w.offsets[r * w.cols + first]) * static_cast<double>(codes);
+        exact = static_cast<float>(acc) * (scale * a.scales[first]);
+        const auto x_scale = static_cast<double>(a.scales[first]);
+        const double product = static_cast<double>(scale) * acc * x_scale;
+        const double offset = static_cast<double>(w.offsets[r * w.cols + first]) * codes * x_scale;
         sum += product + offset;
         magnitude += std::abs(product) + std::abs(offset);
       }
-      const auto x_scale = static_cast<double>(a.scale);
-      const bool is_exact = groups == 1 && !has_offset;
-      expected.y.push_back(is_exact ? static_cast<double>(exact) : sum * x_scale);
+      expected.y.push_back(is_exact ? static_cast<double>(exact) : sum);
       expected.bound.push_back(
-          is_exact ? 0.0 : (static_cast<double>(groups) + 2.0) * 0x1p-23 * magnitude * x_scale);
+          is_exact ? 0.0 : (static_cast<double>(groups) + 2.0) * 0x1p-23 * magnitude);
     }
   }
   return expected;
@@ -153,7 +162,7 @@ expected_products expected_of(const qompose::linear<Recipe>& layer, const matrix
   const decoded_weights w(layer.quantized());
   const matrix rows = transformed<typename type::transform_type>(x);
   if constexpr (type::uses_integers) {
-    return integer_products(w, rows, type::layout::has_offset);
+    return integer_products<typename type::activation_spec>(w, rows, type::layout::has_offset);
   } else {
     return float_products(w, slow_values<typename type::activation_spec>(rows));
   }

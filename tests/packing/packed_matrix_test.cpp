@@ -77,7 +77,7 @@ TEMPLATE_LIST_TEST_CASE("packed_matrix: rows may arrive in blocks that share no 
   }
 }
 
-TEST_CASE("packed_matrix: groups are padded to steps of 8 columns, rows to panels of 16",
+TEST_CASE("packed_matrix: groups are padded to whole units, rows to panels of 16",
           "[packing][panels]") {
   const qp::panel_geometry g = qp::geometry_of<qp::quant<qp::int4, qp::per_group<12>>>(17, 30);
   CHECK(g.panels == 2);
@@ -113,9 +113,9 @@ TEST_CASE("packed_matrix: a matrix that fills its panels wastes nothing", "[pack
 
 TEST_CASE("packed_matrix: codes lie as the layout's table says", "[packing][panels]") {
   qp::quantized_matrix<qp::quant<qp::int4, qp::per_channel>> nibbles(16, 16);
-  nibbles.set_code(3, 1, 5);    // columns 0..3 of a step of 8: low nibbles
+  nibbles.set_code(3, 1, 5);    // columns 0..3 of a unit of 8: low nibbles
   nibbles.set_code(3, 5, -8);   // columns 4..7: high nibbles
-  nibbles.set_code(15, 15, 7);  // second step
+  nibbles.set_code(15, 15, 7);  // second unit
   qp::packed_matrix<qp::quant<qp::int4, qp::per_channel>> packed(16, 16);
   packed.store(0, nibbles);
   const std::uint8_t* bytes = packed.pointers().codes;
@@ -125,21 +125,28 @@ TEST_CASE("packed_matrix: codes lie as the layout's table says", "[packing][pane
 
   qp::quantized_matrix<qp::w8_channel> eight(16, 8);
   eight.set_code(2, 6, -128);
+  eight.set_code(2, 7, 127);
   qp::packed_matrix<qp::w8_channel> packed_bytes(16, 8);
   packed_bytes.store(0, eight);
-  CHECK(packed_bytes.pointers().codes[64 + 4 * 2 + 2] == 0x80);
+  CHECK(packed_bytes.pointers().codes[64 + 4 * 2 + 2] == 0);
+  CHECK(packed_bytes.pointers().codes[64 + 4 * 2 + 3] == 255);
 
-  qp::quantized_matrix<qp::quant<qp::uint8, qp::per_channel>> raised(16, 8);
-  raised.set_code(2, 6, 255);
-  qp::packed_matrix<qp::quant<qp::uint8, qp::per_channel>> packed_raised(16, 8);
-  packed_raised.store(0, raised);
-  CHECK(packed_raised.pointers().codes[64 + 4 * 2 + 2] == 127);
-  CHECK(packed_raised.pointers().codes[0] == 0x80);
+  // Five bits are a plane of 4 in four blocks and a plane of 1 in a fifth.
+  qp::quantized_matrix<qp::quant<qp::uint_n<5>, qp::per_channel>> five(16, 32);
+  five.set_code(1, 30, 0b10110);
+  qp::packed_matrix<qp::quant<qp::uint_n<5>, qp::per_channel>> packed_five(16, 32);
+  packed_five.store(0, five);
+  CHECK(packed_five.storage_bytes() == 16 * 32 * 5 / 8 + 16 * 4);
+  CHECK(packed_five.pointers().codes[3 * 64 + 4 * 1 + 2] == 0b0110 << 4);  // quad 7, odd
+  CHECK(packed_five.pointers().codes[4 * 64 + 4 * 1 + 2] == 1 << 7);
 
   CHECK(layout<qp::quant<qp::int4, qp::per_channel>>::field_offset == -8);
   CHECK(layout<qp::quant<qp::uint4, qp::per_channel>>::field_offset == 0);
-  CHECK(layout<qp::w8_channel>::field_offset == 0);
-  CHECK(layout<qp::quant<qp::uint8, qp::per_channel>>::field_offset == 128);
+  CHECK(layout<qp::w8_channel>::field_offset == -128);
+  CHECK(layout<qp::quant<qp::uint8, qp::per_channel>>::field_offset == 0);
+  CHECK(layout<qp::w3_g32>::step == 32);
+  CHECK(layout<qp::w2_g64>::step == 16);
+  CHECK(layout<qp::mxfp6_e2m3>::step == 16);
 }
 
 TEST_CASE("packed_matrix: a default one is empty", "[packing][panels]") {

@@ -37,11 +37,10 @@ TEMPLATE_LIST_TEST_CASE("fake_quantize: equals quantizing and dequantizing", "[q
   }
 }
 
-TEMPLATE_TEST_CASE("fake_quantize: rows longer than its buffers", "[quantize][fake]", qp::a8_token,
-                   qp::w8_channel, qp::fp8_token, qp::w4_channel, qp::bf16,
-                   (qp::quant<qp::int8, qp::per_group<3000>>),
-                   (qp::quant<qp::uint4, qp::per_group<2500>, qp::scale<qp::fp16>,
-                              qp::zero<qp::uint4>>)) {
+TEMPLATE_TEST_CASE(
+    "fake_quantize: rows longer than its buffers", "[quantize][fake]", qp::a8_token, qp::w8_channel,
+    qp::fp8_token, qp::w4_channel, qp::bf16, (qp::quant<qp::int8, qp::per_group<3000>>),
+    (qp::quant<qp::uint4, qp::per_group<2500>, qp::scale<qp::fp16>, qp::zero<qp::uint4>>)) {
   const matrix x = random_matrix(2, 9001, 8);
   matrix wanted(2, 9001);
   qp::dequantize(qp::quantize<TestType>(x.view()), wanted.view());

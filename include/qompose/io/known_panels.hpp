@@ -19,30 +19,9 @@
 namespace qompose::detail {
 inline namespace QOMPOSE_ISA {
 
-/// Which bytes a panel may hold: one code, or two integers of at most 4 bits.
-template <tensor_spec Spec>
-[[nodiscard]] known_bytes known_panel_bytes() noexcept {
-  using layout = panel_layout<Spec>;
-  using element = typename layout::element;
-  const known_bytes codes = known_bytes_of<element>();
-  const auto nibble = [&](std::size_t field) {
-    return codes.known[static_cast<std::uint8_t>(static_cast<int>(field) + layout::field_offset)];
-  };
-  known_bytes result;
-  for (std::size_t byte = 0; byte < 256; ++byte) {
-    if constexpr (layout::width == code_width::nibble) {
-      result.known[byte] = nibble(byte & 15) && nibble(byte >> 4);
-    } else {
-      result.known[byte] = codes.known[layout::field_offset != 0 ? byte ^ 0x80 : byte];
-    }
-    result.all = result.all && result.known[byte];
-  }
-  return result;
-}
-
 /// Throws unless every code of the panels, padding included, stands for a finite value.
 /// @throws qompose::value_error naming the first byte that is part of none
-/// @par Cost  one pass over the panels; none where every byte is a code, as for int4 and int8
+/// @par Cost  one pass over the panels; none where every field is a code, as for int4 and int8
 template <tensor_spec Spec>
 void require_known_panels(const std::string& what, std::span<const std::byte> panels) {
   using element = typename panel_layout<Spec>::element;
@@ -51,11 +30,30 @@ void require_known_panels(const std::string& what, std::span<const std::byte> pa
                       std::to_string(std::to_integer<int>(panels[at])) +
                       ", which is part of no finite value of " + std::string(element::name));
   };
+  using layout = panel_layout<Spec>;
   if constexpr (element::bits <= 8) {
-    const known_bytes bytes = known_panel_bytes<Spec>();
-    if (bytes.all) return;
-    for (std::size_t i = 0; i < panels.size(); ++i) {
-      if (!bytes.known[std::to_integer<std::uint8_t>(panels[i])]) refuse(i);
+    const known_bytes codes = known_bytes_of<element>();
+    if (codes.all) return;
+    const auto is_known = [&](int field) {
+      return codes.known[static_cast<std::uint8_t>(field + layout::field_offset)];
+    };
+    const auto* bytes = reinterpret_cast<const std::uint8_t*>(panels.data());
+    if constexpr (layout::width == code_width::planes) {
+      // Panels are whole units, one after the other.
+      constexpr std::size_t unit_bytes = layout::step * layout::column_bytes;
+      for (std::size_t at = 0; at < panels.size(); at += unit_bytes) {
+        for (std::size_t i = 0; i < layout::step * panel_rows; ++i) {
+          const std::size_t k = i / panel_rows;
+          const std::size_t lane = i % panel_rows;
+          if (!is_known(get_field<element::bits, layout::step>(bytes + at, k, lane))) {
+            refuse(at + 4 * lane + k % 4);
+          }
+        }
+      }
+    } else {
+      for (std::size_t i = 0; i < panels.size(); ++i) {
+        if (!is_known(bytes[i])) refuse(i);
+      }
     }
   } else {
     using code_type = typename element::storage_type;

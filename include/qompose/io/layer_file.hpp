@@ -72,11 +72,12 @@ template <tensor_spec Spec>
 [[nodiscard]] std::vector<stored_part> layer_parts(std::size_t rows, std::size_t cols,
                                                    bool has_bias) {
   // Padding multiplies sizes by less than this; what follows then cannot overflow.
-  constexpr std::size_t most_padding = 4 * 16 * 8;
+  constexpr std::size_t most_padding = 4 * 16 * widest_panel_step;
   const std::string what = "panels";
-  static_cast<void>(checked_product(checked_product(checked_sum(rows, panel_rows, what),
-                                                    checked_sum(cols, panel_step, what), what),
-                                    most_padding, what));
+  static_cast<void>(
+      checked_product(checked_product(checked_sum(rows, panel_rows, what),
+                                      checked_sum(cols, widest_panel_step, what), what),
+                      most_padding, what));
   const panel_geometry geometry = geometry_of<Spec>(rows, cols);
   const std::size_t panel_bytes = geometry.padded_cols * panel_layout<Spec>::column_bytes;
   std::vector<stored_part> parts;

@@ -13,11 +13,11 @@
 namespace qompose::detail {
 
 /// Activations as the matrix kernels read them: tiles of `tile_tokens` tokens, each
-/// [padded columns / 4][tile_tokens][4] codes (integers) or [padded columns][tile_tokens] floats;
-/// tokens past the last are zero.
+/// [padded columns / 4][tile_tokens] quads of codes, 4 or 8 bytes each as the product wants them,
+/// or [padded columns][tile_tokens] floats; tokens past the last are zero.
 struct activation_tiles {
   std::byte* values = nullptr;
-  float* scales = nullptr;              ///< [tiles][tile_tokens]; null for float activations
+  float* scales = nullptr;              ///< [tiles][code_groups][tile_tokens]; null for floats
   std::int32_t* corrections = nullptr;  ///< [tiles][groups][tile_tokens], see prepare
   float* sums = nullptr;                ///< the same shape: sums of codes, for offsets; may be null
 };
@@ -27,14 +27,21 @@ struct prepare_arguments {
   const float* x = nullptr;  ///< [n_tokens, in_features]
   std::size_t x_stride = 0;
   std::size_t n_tokens = 0;
-  panel_geometry geometry;
+  panel_geometry geometry;          ///< as the product's
+  std::size_t code_groups = 1;      ///< scales a token
+  std::size_t code_group_cols = 0;  ///< columns that share one
   activation_tiles tiles;
 };
 
 /// One product Y = X W^T, for any range of panels.
 struct matmul_arguments {
   panel_pointers weights;
+  /// Of the panels, but with groups as short as those of weights and of activation codes.
   panel_geometry geometry;
+  std::size_t weight_groups = 1;        ///< scales a row of the weights
+  std::size_t groups_a_scale = 1;       ///< groups of `geometry` that share one of these
+  std::size_t code_groups = 1;          ///< scales a token
+  std::size_t groups_a_code_scale = 1;  ///< groups of `geometry` that share one of these
   activation_tiles x;
   std::size_t n_tokens = 0;
   const float* bias = nullptr;  ///< [out_features] or null

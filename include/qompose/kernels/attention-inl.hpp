@@ -73,11 +73,11 @@ struct CacheSide<quant<int8, Granularity, scale<fp32>, no_zero>> {
 
   static HWY_INLINE void StoreKey(const float* x, std::size_t dim, code* panel, float* scale) {
     code codes[max_head_dim];
-    *scale = QuantizeRow::Run(x, dim, codes);
+    *scale = QuantizeRow<int8>::Run(x, dim, codes);
     for (std::size_t d = 0; d < dim; ++d) panel[d / 4 * 64 + d % 4] = codes[d];
   }
   static HWY_INLINE void StoreValue(const float* x, std::size_t dim, code* token, float* scale) {
-    *scale = QuantizeRow::Run(x, dim, token);
+    *scale = QuantizeRow<int8>::Run(x, dim, token);
   }
   static HWY_INLINE void LoadKeys(const code* panel, const float* scales, std::size_t padded_dim,
                                   float* out) {

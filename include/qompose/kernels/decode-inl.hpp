@@ -100,18 +100,13 @@ struct DecodeFields<minifloat<kExponent, kMantissa, kSpecials, kOverflow, kInfin
   using Element = minifloat<kExponent, kMantissa, kSpecials, kOverflow, kInfinity>;
   static constexpr bool kExists = true;
 
+  /// Of codes in the low 8 bits of 32.
   static HWY_INLINE VF Run(VI codes) {
-    const VI magnitude = hn::And(codes, hn::Set(DI(), 127));
-    const VI sign = hn::ShiftLeft<24>(hn::Sub(codes, magnitude));
-    constexpr std::int32_t kBias = (127 - Element::exponent_bias) << kMantissa;
-    const VF normal =
-        hn::BitCast(DF(), hn::ShiftLeft<23 - kMantissa>(hn::Add(magnitude, hn::Set(DI(), kBias))));
-    // Subnormals carry no hidden bit, so they are built by scaling instead of by fields.
-    const VF subnormal =
-        hn::Mul(hn::ConvertTo(DF(), magnitude), hn::Set(DF(), Element::min_subnormal));
-    const auto is_small = hn::RebindMask(DF(), hn::Lt(magnitude, hn::Set(DI(), 1 << kMantissa)));
-    VF value = hn::IfThenElse(is_small, subnormal, normal);
-    if constexpr (kSpecials != special_values::none) {
+    const VF value = FromTop(hn::ShiftLeft<24>(codes));
+    if constexpr (kSpecials == special_values::none) {
+      return value;
+    } else {
+      const VI magnitude = hn::And(codes, hn::Set(DI(), 127));
       constexpr int kTop = Element::encode(Element::max_finite);
       const auto is_special = hn::RebindMask(DF(), hn::Gt(magnitude, hn::Set(DI(), kTop)));
       VF special = hn::Set(DF(), std::numeric_limits<float>::quiet_NaN());
@@ -120,9 +115,24 @@ struct DecodeFields<minifloat<kExponent, kMantissa, kSpecials, kOverflow, kInfin
         special = hn::IfThenElse(is_infinite, hn::Set(DF(), std::numeric_limits<float>::infinity()),
                                  special);
       }
-      value = hn::IfThenElse(is_special, special, value);
+      return hn::IfThenElse(is_special, hn::CopySign(special, value), value);
     }
-    return hn::BitCast(DF(), hn::Or(hn::BitCast(DI(), value), sign));
+  }
+  /// Of finite codes in the top 8 bits of 32, whatever is below. Exponent and mantissa are moved to
+  /// their places in a float, which then lacks a power of two; subnormals become subnormals.
+  static HWY_INLINE VF FromTop(VI codes) {
+    constexpr std::int32_t kKept = static_cast<std::int32_t>(
+        0x8000'0000u | ((1u << (kExponent + kMantissa)) - 1) << (23 - kMantissa));
+    const VI moved = hn::And(hn::ShiftRight<8 - kExponent>(codes), hn::Set(DI(), kKept));
+    constexpr int kLacking = 127 - Element::exponent_bias;
+    return hn::Mul(hn::BitCast(DF(), moved), hn::Set(DF(), PowerOfTwo(kLacking)));
+  }
+
+ private:
+  static constexpr float PowerOfTwo(int exponent) {
+    float power = 1.0f;
+    for (int i = 0; i < exponent; ++i) power *= 2.0f;
+    return power;
   }
 };
 

@@ -2,7 +2,7 @@
 // No #pragma once: compiled once per target.
 
 /// @file
-/// @brief Y = X W^T with integer weights and int8 activation codes, one scale a token.
+/// @brief Y = X W^T on integers: weights with an integer image, int8 activation codes.
 
 #if defined(QOMPOSE_KERNELS_INTEGER_MATMUL_INL_HPP_) == defined(HWY_TARGET_TOGGLE)
 #ifdef QOMPOSE_KERNELS_INTEGER_MATMUL_INL_HPP_
@@ -11,11 +11,16 @@
 #define QOMPOSE_KERNELS_INTEGER_MATMUL_INL_HPP_
 #endif
 
+#include <hwy/cache_control.h>
+
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
 
 #include "qompose/kernels/arguments.hpp"
+#include "qompose/kernels/dot-inl.hpp"
+#include "qompose/kernels/fields-inl.hpp"
+#include "qompose/kernels/panel_access-inl.hpp"
 #include "qompose/kernels/simd-inl.hpp"
 
 QOMPOSE_BEFORE_NAMESPACE();
@@ -29,18 +34,26 @@ namespace HWY_NAMESPACE {
 /// scale and added in float. A single group (one scale a row) is scaled once, by the product of
 /// both scales, so that the result is exact up to that product.
 ///
-/// For several tokens the fields of a stretch of columns are unpacked into L1 once and meet all
-/// tiles of tokens there; for one token they are unpacked in registers.
-template <class Layout>
-struct IntegerMatmul {
-  static constexpr bool kInteger = true;
-  static constexpr bool kNibbles = Layout::width == code_width::nibble;
-  static constexpr bool kHasOffset = Layout::has_offset;
-  using ScaleFormat = typename Layout::scale_format;
-  using OffsetFormat = typename Layout::offset_format;
+/// A few tokens meet fields unpacked in registers; for more, the fields of a stretch of columns are
+/// unpacked into L1 once and meet all tiles of a block of tokens there.
+///
+/// @tparam kGroupCodes  whether activation codes have a scale for each group instead of each token
+template <class Layout, bool kGroupCodes = false>
+struct IntegerMatmul : PanelAccess<Layout, kGroupCodes> {
+  using Access = PanelAccess<Layout, kGroupCodes>;
+  using Arguments = detail::matmul_arguments;
+  using Element = typename Layout::element;
+  using Image = integer_image<Element>;
+  using Product = Dot<Image::most_raised>;
 
-  /// What every field of a panel is above the integer it stands for; the sums take it back.
-  static constexpr int kCorrection = Layout::field_offset - (kNibbles ? 0 : kByteBias);
+  static constexpr bool kInteger = true;
+  static constexpr bool kScalesGroups = kGroupCodes;
+  static constexpr bool kHasOffset = Layout::has_offset;
+  static constexpr std::size_t kCodeBytes = Product::kCodeBytes;
+  /// What an operand lacks to the integer it stands for; sums get it back.
+  static constexpr int kCorrection = Image::lowest + Product::kShift;
+  /// The power of two between integers and values; activation scales take it in.
+  static constexpr float kCodeFactor = 1.0f / static_cast<float>(1 << Image::exponent);
 
 #if HWY_ARCH_X86 && HWY_TARGET <= HWY_AVX3
   static constexpr std::size_t kPanels = 2, kTokens = 8, kRowPanels = 4;
@@ -51,283 +64,342 @@ struct IntegerMatmul {
 #else
   static constexpr std::size_t kPanels = 1, kTokens = 2, kRowPanels = 1;
 #endif
-  static constexpr std::size_t kV = kPanels * kParts;
-  /// Columns unpacked at a time, and tokens whose sums are kept meanwhile.
-  static constexpr std::size_t kColumns = 1024, kBlockTokens = 64;
+  /// Columns unpacked at a time, and tokens that meet them.
+  static constexpr std::size_t kColumns = 1024 / Product::kWeightBytes, kBlockTokens = 64;
+  /// Quads multiplied without a branch in between.
+  static constexpr std::size_t kUnrolledQuads = kTokens * kPanels * kParts > 8 ? 4 : 8;
 
   static constexpr std::size_t TileTokens(std::size_t n_tokens) {
     return n_tokens == 1 ? 1 : kTokens;
   }
+  static HWY_INLINE void StoreCodes(const std::int8_t* four, std::int8_t* at) {
+    Product::StoreCodes(four, at);
+  }
 
   /// Panels [first, last).
-  static void Run(const detail::matmul_arguments& a, std::size_t first, std::size_t last) {
-    std::size_t p = first;
+  static void Run(const Arguments& a, std::size_t first, std::size_t last) {
     if (a.n_tokens == 1) {
-      for (; p + kRowPanels <= last; p += kRowPanels) OneToken<kRowPanels>(a, p);
-      for (; p < last; ++p) OneToken<1>(a, p);
+      OneTile<kRowPanels, 1>(a, first, last);
+    } else if (a.n_tokens <= kTokens) {
+      OneTile<kPanels, kTokens>(a, first, last);
     } else {
-      for (; p + kPanels <= last; p += kPanels) ManyTokens<kPanels>(a, p);
-      for (; p < last; ++p) ManyTokens<1>(a, p);
+      // Activations of a block stay in L2 while all panels pass by.
+      for (std::size_t t = 0; t < a.n_tokens; t += kBlockTokens) {
+        std::size_t p = first;
+        for (; p + kPanels <= last; p += kPanels) Block<kPanels>(a, p, t);
+        for (; p < last; ++p) Block<1>(a, p, t);
+      }
     }
   }
 
  private:
-  static HWY_INLINE const std::uint8_t* Codes(const detail::matmul_arguments& a, std::size_t p,
-                                              std::size_t k) {
-    return a.weights.codes + (p * a.geometry.padded_cols + k) * Layout::column_bytes;
-  }
-  static HWY_INLINE VF Scale(const detail::matmul_arguments& a, std::size_t p, std::size_t g,
-                             std::size_t part) {
-    const std::size_t at = (p * a.geometry.groups + g) * panel_rows + part * N;
-    return LoadFloats<ScaleFormat>(a.weights.scales + at * kFormatBytes<ScaleFormat>);
-  }
-  static HWY_INLINE VF Offset(const detail::matmul_arguments& a, std::size_t p, std::size_t g,
-                              std::size_t part) {
-    const std::size_t at = (p * a.geometry.groups + g) * panel_rows + part * N;
-    return LoadFloats<OffsetFormat>(a.weights.offsets + at * kFormatBytes<OffsetFormat>);
-  }
-  static HWY_INLINE std::size_t GroupColumns(const panel_geometry& geometry, std::size_t g) {
-    return std::min(geometry.group_stride, geometry.padded_cols - g * geometry.group_stride);
-  }
-  /// y = value + bias for the rows of one vector.
-  static HWY_INLINE void Finish(const detail::matmul_arguments& a, std::size_t token,
-                                std::size_t row, VF value) {
-    if (row >= a.geometry.rows) return;
-    const std::size_t count = a.geometry.rows - row;
-    if (a.bias != nullptr) value = hn::Add(value, LoadFirst(a.bias + row, count));
-    StoreFirst(value, a.y + token * a.y_stride + row, count);
-  }
-
-  /// Dot products of one group of one token with n panels, unpacked in registers.
-  template <std::size_t n>
-  static HWY_INLINE void DotGroup(const std::uint8_t* w, std::size_t panel_bytes,
-                                  const std::int8_t* x, std::size_t columns,
-                                  VI (&sum)[n * kParts]) {
-    if constexpr (kNibbles) {
-      for (std::size_t k = 0; k < columns;) {
-        const std::size_t stop = k + std::min(kPartialColumns, columns - k);
-        Partial partial[n * kParts];
-        Unroll<n * kParts>([&](auto v) QOMPOSE_FLATTEN { partial[v] = StartPartial(sum[v]); });
-        for (; k < stop; k += 8, w += 64) {
-          const Bytes low_x = Broadcast4(x + k);
-          const Bytes high_x = Broadcast4(x + k + 4);
-          Unroll<n * kParts>([&](auto v) QOMPOSE_FLATTEN {
-            const UBytes both = LoadBytes(w + (v / kParts) * panel_bytes + (v % kParts) * 4 * N);
-            AddNibbles(partial[v], LowNibbles(both), low_x);
-            AddNibbles(partial[v], HighNibbles(both), high_x);
-          });
-        }
-        Unroll<n * kParts>([&](auto v)
-                               QOMPOSE_FLATTEN { sum[v] = FlushPartial(sum[v], partial[v]); });
-      }
-    } else {
-      for (std::size_t k = 0; k < columns; k += 4, w += 64) {
-        const Bytes xs = Broadcast4(x + k);
-        Unroll<n * kParts>([&](auto v) QOMPOSE_FLATTEN {
-          const UBytes bytes = LoadBytes(w + (v / kParts) * panel_bytes + (v % kParts) * 4 * N);
-          AddBytes(sum[v], PrepareBytes(bytes), xs);
-        });
-      }
+  /// Weights unpacked in registers.
+  struct FromPanel {
+    static constexpr std::size_t kQuads = Fields<Layout>::kQuads;
+    static constexpr std::size_t kBytes = Fields<Layout>::kUnitBytes;
+    static constexpr bool kReadOnce = true;
+    template <std::size_t quad>
+    static HWY_INLINE typename Product::Weights Get(const std::uint8_t* w, std::size_t part) {
+      return Product::Prepare(Raise<Element>::Run(Fields<Layout>::template Get<quad>(w, part)));
     }
-  }
-
-  template <std::size_t n>
-  static HWY_INLINE void OneToken(const detail::matmul_arguments& a, std::size_t p) {
-    const panel_geometry& geometry = a.geometry;
-    const auto* x = reinterpret_cast<const std::int8_t*>(a.x.values);
-    const std::size_t panel_bytes = geometry.padded_cols * Layout::column_bytes;
-    const VF x_scale = hn::Set(DF(), a.x.scales[0]);
-
-    VF total[n * kParts];
-    Unroll<n * kParts>([&](auto v) QOMPOSE_FLATTEN { total[v] = hn::Zero(DF()); });
-    for (std::size_t g = 0; g < geometry.groups; ++g) {
-      const std::size_t k = g * geometry.group_stride;
-      VI sum[n * kParts];
-      Unroll<n * kParts>([&](auto v)
-                             QOMPOSE_FLATTEN { sum[v] = hn::Set(DI(), a.x.corrections[g]); });
-      DotGroup<n>(Codes(a, p, k), panel_bytes, x + k, GroupColumns(geometry, g), sum);
-      Unroll<n * kParts>([&](auto v) QOMPOSE_FLATTEN {
-        const VF value = hn::ConvertTo(DF(), sum[v]);
-        const VF scale = Scale(a, p + v / kParts, g, v % kParts);
-        if (geometry.groups == 1) {
-          total[v] = hn::Mul(value, hn::Mul(scale, x_scale));
-        } else {
-          total[v] = hn::MulAdd(value, scale, total[v]);
-        }
-        if constexpr (kHasOffset) {
-          VF x_sum = hn::Set(DF(), a.x.sums[g]);
-          if (geometry.groups == 1) x_sum = hn::Mul(x_sum, x_scale);
-          total[v] = hn::MulAdd(Offset(a, p + v / kParts, g, v % kParts), x_sum, total[v]);
-        }
-      });
+  };
+  /// Weights unpacked before.
+  struct FromStage {
+    static constexpr std::size_t kQuads = 1;
+    static constexpr std::size_t kBytes = 64 * Product::kWeightBytes;
+    static constexpr bool kReadOnce = false;
+    template <std::size_t>
+    static HWY_INLINE typename Product::Weights Get(const std::uint8_t* w, std::size_t part) {
+      return Product::LoadWeights(w + part * 4 * N * Product::kWeightBytes);
     }
-    Unroll<n * kParts>([&](auto v) QOMPOSE_FLATTEN {
-      const VF value = geometry.groups == 1 ? total[v] : hn::Mul(total[v], x_scale);
-      Finish(a, 0, (p + v / kParts) * panel_rows + (v % kParts) * N, value);
-    });
-  }
+  };
+  /// Bytes need no unpacking where they are multiplied as they are.
+  static constexpr bool kStages = Layout::width != code_width::byte || Product::kWeightBytes != 1;
 
-  /// The fields of columns [k, k + columns) of a panel, one byte each, [columns / 4][16 rows][4].
-  static HWY_INLINE void Unpack(const std::uint8_t* w, std::size_t columns, std::uint8_t* fields) {
-    for (std::size_t k = 0; k < columns; k += 8, w += 64, fields += 128) {
-      Unroll<kParts>([&](auto i) QOMPOSE_FLATTEN {
-        const UBytes both = LoadBytes(w + i * 4 * N);
-        StoreBytes(LowNibbles(both), fields + i * 4 * N);
-        StoreBytes(HighNibbles(both), fields + 64 + i * 4 * N);
-      });
-    }
-  }
-
-  /// Dot products of `columns` columns of n panels with a tile of kTokens tokens, added to `sum`.
-  template <std::size_t n>
-  static HWY_INLINE void DotTile(const std::uint8_t* w, std::size_t panel_bytes,
-                                 const std::int8_t* x, std::size_t columns,
-                                 VI (&sum)[kTokens][n * kParts]) {
-    constexpr std::size_t kVectors = n * kParts;
-    const auto load = [&](std::size_t v) QOMPOSE_FLATTEN {
-      return LoadBytes(w + (v / kParts) * panel_bytes + (v % kParts) * 4 * N);
-    };
-    if constexpr (kNibbles) {
-      for (std::size_t k = 0; k < columns;) {
-        const std::size_t stop = k + std::min(kPartialColumns, columns - k);
-        Partial partial[kTokens][kVectors];
-        Unroll<kTokens>([&](auto m) QOMPOSE_FLATTEN {
-          Unroll<kVectors>([&](auto v)
-                               QOMPOSE_FLATTEN { partial[m][v] = StartPartial(sum[m][v]); });
-        });
-        for (; k < stop; k += 4, w += 64, x += 4 * kTokens) {
-          UBytes fields[kVectors];
-          Unroll<kVectors>([&](auto v) QOMPOSE_FLATTEN { fields[v] = load(v); });
-          Unroll<kTokens>([&](auto m) QOMPOSE_FLATTEN {
-            const Bytes xs = Broadcast4(x + 4 * m);
-            Unroll<kVectors>([&](auto v)
-                                 QOMPOSE_FLATTEN { AddNibbles(partial[m][v], fields[v], xs); });
-          });
-        }
-        Unroll<kTokens>([&](auto m) QOMPOSE_FLATTEN {
-          Unroll<kVectors>(
-              [&](auto v) QOMPOSE_FLATTEN { sum[m][v] = FlushPartial(sum[m][v], partial[m][v]); });
-        });
-      }
-    } else {
-      for (std::size_t k = 0; k < columns; k += 4, w += 64, x += 4 * kTokens) {
-        ByteOperand operand[kVectors];
-        Unroll<kVectors>([&](auto v) QOMPOSE_FLATTEN { operand[v] = PrepareBytes(load(v)); });
-        Unroll<kTokens>([&](auto m) QOMPOSE_FLATTEN {
-          const Bytes xs = Broadcast4(x + 4 * m);
-          Unroll<kVectors>([&](auto v) QOMPOSE_FLATTEN { AddBytes(sum[m][v], operand[v], xs); });
-        });
-      }
-    }
-  }
-
-  /// Sums of a block of tokens between stretches of columns.
-  template <std::size_t n>
+  /// Sums of T tokens and n panels between stretches of columns.
+  template <std::size_t n, std::size_t T>
   struct Sums {
-    alignas(64) std::int32_t integer[kBlockTokens][n * panel_rows];
-    alignas(64) float scaled[kBlockTokens][n * panel_rows];
+    VI group[T][n * kParts];
+    VF total[T][n * kParts];
   };
 
-  /// One tile of tokens over columns [k, k + columns), which may start or end inside a group.
-  template <std::size_t n>
-  static HWY_INLINE void Tile(const detail::matmul_arguments& a, std::size_t p, std::size_t tile,
-                              std::size_t k, std::size_t columns, const std::uint8_t* w,
-                              std::size_t panel_bytes, std::int32_t* integer, float* scaled) {
-    constexpr std::size_t kVectors = n * kParts;
-    const panel_geometry& geometry = a.geometry;
-    const auto* x =
-        reinterpret_cast<const std::int8_t*>(a.x.values) + tile * kTokens * geometry.padded_cols;
-    for (const std::size_t end = k + columns; k < end;) {
-      const std::size_t g = k / geometry.group_stride;
-      const std::size_t group_begin = g * geometry.group_stride;
-      const std::size_t group_end = group_begin + GroupColumns(geometry, g);
-      const std::size_t stop = std::min(end, group_end);
-      const std::int32_t* corrections = a.x.corrections + (tile * geometry.groups + g) * kTokens;
-
-      VI sum[kTokens][kVectors];
-      Unroll<kTokens>([&](auto m) QOMPOSE_FLATTEN {
-        const VI start = hn::Set(DI(), corrections[m]);
-        Unroll<kVectors>([&](auto v) QOMPOSE_FLATTEN {
-          sum[m][v] =
-              k == group_begin ? start : hn::LoadU(DI(), integer + m * n * panel_rows + v * N);
-        });
+  /// One quad of columns of n panels meets the codes of T tokens at x.
+  /// @tparam starts  whether `sums` begin here
+  template <std::size_t n, std::size_t T, class Source, std::size_t quad, bool starts>
+  static HWY_INLINE void AddQuad(const std::uint8_t* w, std::size_t panel_bytes,
+                                 const std::int8_t* x,
+                                 typename Product::Partial (&sums)[T][n * kParts]) {
+    typename Product::Weights weights[n * kParts];
+    Unroll<n * kParts>([&](auto v) QOMPOSE_FLATTEN {
+      weights[v] = Source::template Get<quad>(w + (v / kParts) * panel_bytes, v % kParts);
+    });
+    Unroll<T>([&](auto m) QOMPOSE_FLATTEN {
+      const typename Product::Codes codes = Product::LoadCodes(x + (quad * T + m) * kCodeBytes);
+      Unroll<n * kParts>([&](auto v) QOMPOSE_FLATTEN {
+        if constexpr (starts) {
+          Product::First(sums[m][v], weights[v], codes);
+        } else {
+          Product::Add(sums[m][v], weights[v], codes);
+        }
       });
-      DotTile<n>(w, panel_bytes, x + k * kTokens, stop - k, sum);
-      w += (stop - k) * 16;
-      k = stop;
-
-      if (stop < group_end) {
-        Unroll<kTokens>([&](auto m) QOMPOSE_FLATTEN {
-          Unroll<kVectors>([&](auto v) QOMPOSE_FLATTEN {
-            hn::StoreU(sum[m][v], DI(), integer + m * n * panel_rows + v * N);
-          });
-        });
-        continue;
-      }
-      Unroll<kVectors>([&](auto v) QOMPOSE_FLATTEN {
-        const VF scale =
-            geometry.groups == 1 ? hn::Set(DF(), 1.0f) : Scale(a, p + v / kParts, g, v % kParts);
-        Unroll<kTokens>([&](auto m) QOMPOSE_FLATTEN {
-          float* at = scaled + m * n * panel_rows + v * N;
-          const VF value = hn::ConvertTo(DF(), sum[m][v]);
-          VF total = g == 0 ? hn::Mul(value, scale) : hn::MulAdd(value, scale, hn::LoadU(DF(), at));
-          if constexpr (kHasOffset) {
-            if (geometry.groups > 1) {
-              const VF x_sum = hn::Set(DF(), a.x.sums[(tile * geometry.groups + g) * kTokens + m]);
-              total = hn::MulAdd(Offset(a, p + v / kParts, g, v % kParts), x_sum, total);
-            }
-          }
-          hn::StoreU(total, DF(), at);
-        });
+    });
+    if constexpr (Source::kReadOnce && T == 1 && quad == 0) {
+      Unroll<n>([&](auto j) QOMPOSE_FLATTEN {
+        for (std::size_t b = 0; b < Source::kBytes; b += 64) {
+          hwy::Prefetch(w + j * panel_bytes + b + Access::kAheadBytes);
+        }
       });
     }
   }
 
-  /// Applies the activations' scales (and a single group's) and writes y.
-  template <std::size_t n>
-  static HWY_INLINE void FinishToken(const detail::matmul_arguments& a, std::size_t p,
-                                     std::size_t token, const float* scaled) {
-    const VF x_scale = hn::Set(DF(), a.x.scales[token]);
-    Unroll<n * kParts>([&](auto v) QOMPOSE_FLATTEN {
-      VF value = hn::LoadU(DF(), scaled + v * N);
-      if (a.geometry.groups == 1) {
-        value = hn::Mul(value, hn::Mul(Scale(a, p + v / kParts, 0, v % kParts), x_scale));
-        if constexpr (kHasOffset) {
-          const VF x_sum = hn::Mul(hn::Set(DF(), a.x.sums[token]), x_scale);
-          value = hn::MulAdd(Offset(a, p + v / kParts, 0, v % kParts), x_sum, value);
-        }
-      } else {
-        value = hn::Mul(value, x_scale);
-      }
-      Finish(a, token, (p + v / kParts) * panel_rows + (v % kParts) * N, value);
+  /// Adds partial sums to whole ones.
+  template <class Partial, std::size_t T, std::size_t kV>
+  static HWY_INLINE void Flush(const Partial (&partial)[T][kV], VI (&sum)[T][kV]) {
+    Unroll<T>([&](auto m) QOMPOSE_FLATTEN {
+      Unroll<kV>([&](auto v)
+                     QOMPOSE_FLATTEN { sum[m][v] = Product::Flush(sum[m][v], partial[m][v]); });
     });
   }
 
-  template <std::size_t n>
-  static HWY_NOINLINE void ManyTokens(const detail::matmul_arguments& a, std::size_t p) {
-    const panel_geometry& geometry = a.geometry;
-    alignas(64) std::uint8_t fields[kNibbles ? n * kColumns * panel_rows : 1];
-    Sums<n> sums;
-    for (std::size_t t0 = 0; t0 < a.n_tokens; t0 += kBlockTokens) {
-      const std::size_t tokens = std::min(kBlockTokens, a.n_tokens - t0);
-      for (std::size_t k = 0; k < geometry.padded_cols; k += kColumns) {
-        const std::size_t columns = std::min(kColumns, geometry.padded_cols - k);
-        const std::uint8_t* w = Codes(a, p, k);
-        std::size_t panel_bytes = geometry.padded_cols * Layout::column_bytes;
-        if constexpr (kNibbles) {
-          for (std::size_t j = 0; j < n; ++j) {
-            Unpack(w + j * panel_bytes, columns, fields + j * columns * panel_rows);
-          }
-          w = fields;
-          panel_bytes = columns * panel_rows;
-        }
-        for (std::size_t t = 0; t < tokens; t += kTokens) {
-          Tile<n>(a, p, (t0 + t) / kTokens, k, columns, w, panel_bytes, sums.integer[t],
-                  sums.scaled[t]);
-        }
+  /// sum[m][v] = start(m, v) + the dot products of `columns` columns.
+  ///
+  /// Units follow each other without a branch where that helps: short loops spend their time on
+  /// moving sums between registers.
+  template <std::size_t n, std::size_t T, class Source, class Start>
+  static HWY_INLINE void Multiply(const std::uint8_t* w, std::size_t panel_bytes,
+                                  const std::int8_t* x, std::size_t columns, Start&& start,
+                                  VI (&sum)[T][n * kParts]) {
+    using Partial = typename Product::Partial;
+    constexpr std::size_t kV = n * kParts;
+    constexpr std::size_t kQuads = Source::kQuads;
+    constexpr std::size_t kRun = Product::kRun;
+    constexpr std::size_t kCodes = kQuads * T * kCodeBytes;
+    std::size_t units = columns / 4 / kQuads;
+
+    const auto each_sum = [](auto&& use) QOMPOSE_FLATTEN {
+      Unroll<T>([&](auto m)
+                    QOMPOSE_FLATTEN { Unroll<kV>([&](auto v) QOMPOSE_FLATTEN { use(m, v); }); });
+    };
+    const auto set_start = [&]() QOMPOSE_FLATTEN {
+      each_sum([&](std::size_t m, std::size_t v) QOMPOSE_FLATTEN { sum[m][v] = start(m, v); });
+    };
+
+    if constexpr (kRun == kEndlessRun) {
+      // Sums of products are int32 from the first on.
+      set_start();
+      constexpr std::size_t kBlock = std::max<std::size_t>(1, kUnrolledQuads / kQuads);
+      const auto add_units = [&](auto count) QOMPOSE_FLATTEN {
+        Unroll<decltype(count)::value>([&](auto u) QOMPOSE_FLATTEN {
+          Unroll<kQuads>([&](auto quad) QOMPOSE_FLATTEN {
+            AddQuad<n, T, Source, decltype(quad)::value, false>(w + u * Source::kBytes, panel_bytes,
+                                                                x + u * kCodes, sum);
+          });
+        });
+        w += count * Source::kBytes;
+        x += count * kCodes;
+        units -= count;
+      };
+      while (units >= kBlock) add_units(std::integral_constant<std::size_t, kBlock>());
+      if constexpr (kBlock > 1) {
+        while (units > 0) add_units(std::integral_constant<std::size_t, 1>());
       }
-      for (std::size_t t = 0; t < tokens; ++t) FinishToken<n>(a, p, t0 + t, sums.scaled[t]);
+    } else if constexpr (kRun < kQuads) {
+      // A unit is longer than a run.
+      set_start();
+      for (; units > 0; --units, w += Source::kBytes, x += kCodes) {
+        Partial partial[T][kV];
+        Unroll<kQuads>([&](auto quad) QOMPOSE_FLATTEN {
+          AddQuad<n, T, Source, decltype(quad)::value, quad % kRun == 0>(w, panel_bytes, x,
+                                                                         partial);
+          if constexpr ((quad + 1) % kRun == 0 || quad + 1 == kQuads) Flush(partial, sum);
+        });
+      }
+    } else {
+      constexpr std::size_t kUnits = std::min(kRun, kUnrolledQuads) / kQuads;
+      bool is_first = true;
+      // `count` units, or as many of them as are left.
+      const auto run = [&](auto count, std::size_t times) QOMPOSE_FLATTEN {
+        Partial partial[T][kV];
+        if constexpr (decltype(count)::value == 1) {
+          each_sum([&](std::size_t m, std::size_t v)
+                       QOMPOSE_FLATTEN { partial[m][v] = Product::Start(); });
+        }
+        for (std::size_t i = 0; i < times; ++i, w += count * Source::kBytes, x += count * kCodes) {
+          Unroll<decltype(count)::value>([&](auto u) QOMPOSE_FLATTEN {
+            Unroll<kQuads>([&](auto quad) QOMPOSE_FLATTEN {
+              constexpr bool kStarts = decltype(count)::value > 1 && u + quad == 0;
+              AddQuad<n, T, Source, decltype(quad)::value, kStarts>(
+                  w + u * Source::kBytes, panel_bytes, x + u * kCodes, partial);
+            });
+          });
+        }
+        // Only now, so that the sums take no registers during the first run.
+        if (is_first) set_start();
+        is_first = false;
+        Flush(partial, sum);
+        units -= count * times;
+      };
+      if constexpr (kUnits > 1) {
+        while (units >= kUnits) run(std::integral_constant<std::size_t, kUnits>(), 1);
+      }
+      while (units > 0) {
+        run(std::integral_constant<std::size_t, 1>(), std::min(units, kRun / kQuads));
+      }
+      if (is_first) set_start();
     }
+  }
+
+  /// One tile of tokens over columns [k, k + columns), which may start or end inside a group.
+  template <std::size_t n, std::size_t T, class Source>
+  static HWY_INLINE void Columns(const Arguments& a, std::size_t p, std::size_t tile, std::size_t k,
+                                 std::size_t columns, const std::uint8_t* w,
+                                 std::size_t panel_bytes, Sums<n, T>& sums) {
+    constexpr std::size_t kV = n * kParts;
+    constexpr std::size_t kBytesAColumn = Source::kBytes / (4 * Source::kQuads);
+    const panel_geometry& geometry = a.geometry;
+    const auto* x = reinterpret_cast<const std::int8_t*>(a.x.values) +
+                    (tile * geometry.padded_cols + k) / 4 * T * kCodeBytes;
+    std::size_t g = k / geometry.group_stride;
+    for (const std::size_t end = k + columns; k < end; ++g) {
+      const std::size_t group_begin = g * geometry.group_stride;
+      const std::size_t group_end = group_begin + Access::GroupColumns(a, g);
+      const std::size_t stop = std::min(end, group_end);
+      const std::size_t at = (tile * geometry.groups + g) * T;
+
+      VI sum[T][kV];
+      Multiply<n, T, Source>(
+          w, panel_bytes, x, stop - k,
+          [&](std::size_t m, std::size_t v) QOMPOSE_FLATTEN {
+            return k == group_begin ? hn::Set(DI(), a.x.corrections[at + m]) : sums.group[m][v];
+          },
+          sum);
+      w += (stop - k) * kBytesAColumn;
+      x += (stop - k) / 4 * T * kCodeBytes;
+      k = stop;
+      if (stop < group_end || (geometry.groups == 1 && !kGroupCodes)) {
+        Unroll<T>([&](auto m) QOMPOSE_FLATTEN {
+          Unroll<kV>([&](auto v) QOMPOSE_FLATTEN { sums.group[m][v] = sum[m][v]; });
+        });
+      } else {
+        AddGroup<n, T>(a, p, tile, g, sum, sums.total);
+      }
+    }
+  }
+
+  /// total += scale * sum (+ offset * sum of codes), for one group.
+  template <std::size_t n, std::size_t T>
+  static HWY_INLINE void AddGroup(const Arguments& a, std::size_t p, std::size_t tile,
+                                  std::size_t g, const VI (&sum)[T][n * kParts],
+                                  VF (&total)[T][n * kParts]) {
+    const std::size_t at = (tile * a.geometry.groups + g) * T;
+    Unroll<n * kParts>([&](auto v) QOMPOSE_FLATTEN {
+      const VF scale = Access::Scale(a, p + v / kParts, g, v % kParts);
+      VF offset;
+      if constexpr (kHasOffset) offset = Access::Offset(a, p + v / kParts, g, v % kParts);
+      Unroll<T>([&](auto m) QOMPOSE_FLATTEN {
+        VF value = hn::ConvertTo(DF(), sum[m][v]);
+        VF x_scale;
+        if constexpr (kGroupCodes) {
+          x_scale = hn::Set(DF(), CodeScale<T>(a, tile, g)[m]);
+          value = hn::Mul(value, x_scale);
+        }
+        total[m][v] = hn::MulAdd(value, scale, total[m][v]);
+        if constexpr (kHasOffset) {
+          VF x_sum = hn::Set(DF(), a.x.sums[at + m]);
+          if constexpr (kGroupCodes) x_sum = hn::Mul(x_sum, x_scale);
+          total[m][v] = hn::MulAdd(offset, x_sum, total[m][v]);
+        }
+      });
+    });
+  }
+  template <std::size_t T>
+  static HWY_INLINE const float* CodeScale(const Arguments& a, std::size_t tile, std::size_t g) {
+    return a.x.scales + (tile * a.code_groups + g / a.groups_a_code_scale) * T;
+  }
+
+  /// Applies what scales are left and writes y.
+  template <std::size_t n, std::size_t T>
+  static HWY_INLINE void Finish(const Arguments& a, std::size_t p, std::size_t tile,
+                                const Sums<n, T>& sums) {
+    const bool is_single = a.geometry.groups == 1 && !kGroupCodes;
+    Unroll<T>([&](auto m) QOMPOSE_FLATTEN {
+      const std::size_t token = tile * T + m;
+      if (token >= a.n_tokens) return;
+      Unroll<n * kParts>([&](auto v) QOMPOSE_FLATTEN {
+        VF value = sums.total[m][v];
+        if constexpr (!kGroupCodes) {
+          const VF x_scale = hn::Set(DF(), a.x.scales[token]);
+          if (is_single) {
+            const VF scale = Access::Scale(a, p + v / kParts, 0, v % kParts);
+            value = hn::Mul(hn::ConvertTo(DF(), sums.group[m][v]), hn::Mul(scale, x_scale));
+            if constexpr (kHasOffset) {
+              const VF x_sum = hn::Mul(hn::Set(DF(), a.x.sums[token]), x_scale);
+              value = hn::MulAdd(Access::Offset(a, p + v / kParts, 0, v % kParts), x_sum, value);
+            }
+          } else {
+            value = hn::Mul(value, x_scale);
+          }
+        }
+        Access::Finish(a, token, (p + v / kParts) * panel_rows + (v % kParts) * N, value);
+      });
+    });
+  }
+
+  /// All columns of n panels, for the only tile there is.
+  template <std::size_t n, std::size_t T>
+  static HWY_NOINLINE void Direct(const Arguments& a, std::size_t p) {
+    Sums<n, T> sums = {};
+    Columns<n, T, FromPanel>(a, p, 0, 0, a.geometry.padded_cols, Access::Codes(a, p, 0),
+                             a.geometry.padded_cols * Layout::column_bytes, sums);
+    Finish<n, T>(a, p, 0, sums);
+  }
+  template <std::size_t n, std::size_t T>
+  static HWY_INLINE void OneTile(const Arguments& a, std::size_t p, std::size_t last) {
+    for (; p + n <= last; p += n) Direct<n, T>(a, p);
+    if constexpr (n > 1) {
+      for (; p < last; ++p) Direct<1, T>(a, p);
+    }
+  }
+
+  /// Columns [k, k + columns) of a panel, ready to be multiplied.
+  static HWY_INLINE void Unpack(const std::uint8_t* w, std::size_t columns, std::uint8_t* out) {
+    for (std::size_t k = 0; k < columns; k += Layout::step, w += FromPanel::kBytes) {
+      Unroll<FromPanel::kQuads>([&](auto quad) QOMPOSE_FLATTEN {
+        Unroll<kParts>([&](auto part) QOMPOSE_FLATTEN {
+          Product::StoreWeights(FromPanel::template Get<decltype(quad)::value>(w, part),
+                                out + part * 4 * N * Product::kWeightBytes);
+        });
+        out += FromStage::kBytes;
+      });
+    }
+  }
+
+  /// A block of tokens and n panels.
+  template <std::size_t n>
+  static HWY_NOINLINE void Block(const Arguments& a, std::size_t p, std::size_t first_token) {
+    using Source = std::conditional_t<kStages, FromStage, FromPanel>;
+    const panel_geometry& geometry = a.geometry;
+    alignas(64) std::uint8_t stage[kStages ? n * kColumns * panel_rows * Product::kWeightBytes : 1];
+    Sums<n, kTokens> sums[kBlockTokens / kTokens] = {};
+    const std::size_t first_tile = first_token / kTokens;
+    const std::size_t tiles = divide_up(std::min(kBlockTokens, a.n_tokens - first_token), kTokens);
+    for (std::size_t k = 0; k < geometry.padded_cols; k += kColumns) {
+      const std::size_t columns = std::min(kColumns, geometry.padded_cols - k);
+      const std::uint8_t* w = Access::Codes(a, p, k);
+      std::size_t panel_bytes = geometry.padded_cols * Layout::column_bytes;
+      if constexpr (kStages) {
+        const std::size_t staged_bytes = columns * panel_rows * Product::kWeightBytes;
+        for (std::size_t j = 0; j < n; ++j) {
+          Unpack(w + j * panel_bytes, columns, stage + j * staged_bytes);
+        }
+        w = stage;
+        panel_bytes = staged_bytes;
+      }
+      for (std::size_t t = 0; t < tiles; ++t) {
+        Columns<n, kTokens, Source>(a, p, first_tile + t, k, columns, w, panel_bytes, sums[t]);
+      }
+    }
+    for (std::size_t t = 0; t < tiles; ++t) Finish<n, kTokens>(a, p, first_tile + t, sums[t]);
   }
 };
 

@@ -27,8 +27,8 @@ namespace HWY_NAMESPACE {
 
 /// What dispatch may reach, by name.
 struct Kernels {
-  template <class Layout>
-  using integer_matmul = IntegerMatmul<Layout>;
+  template <class Layout, bool group_codes>
+  using integer_matmul = IntegerMatmul<Layout, group_codes>;
   template <class Layout>
   using float_matmul = FloatMatmul<Layout>;
   template <class Matmul, class Transform, class Rounding>

@@ -94,25 +94,28 @@ struct ApplyTransform<block_hadamard<kBlock>> {
   }
 };
 
-/// Codes of one row: int8, one scale, nearest even after a true division.
+/// Codes of a stretch of a row that shares one scale, in integers of `Format`: nearest even after a
+/// true division.
+template <class Format>
 struct QuantizeRow {
   /// @param x      n floats
-  /// @param codes  n codes in -127 .. 127
-  /// @return the scale; 1 for a row of zeros; NaN (and codes of 0) where x holds NaN or infinity,
-  ///         so that the fault shows in every result of the row
+  /// @param codes  n codes in -max_code .. max_code
+  /// @return the scale; 1 for zeros alone; NaN (and codes of 0) where x holds NaN or infinity, so
+  ///         that the fault shows in every result of the row
   static HWY_INLINE float Run(const float* x, std::size_t n, std::int8_t* codes) {
     const float peak = RangeOf::Symmetric(x, n).highest;
     if (!(peak == peak)) {
       std::memset(codes, 0, n);
       return std::numeric_limits<float>::quiet_NaN();
     }
-    const float scale = peak / 127.0f;
+    const float scale = peak / static_cast<float>(Format::max_code);
     if (!(scale > 0.0f)) {
       std::memset(codes, 0, n);
       return 1.0f;
     }
-    // Only a scale among the subnormals can push a quotient past 127; those are clamped.
-    Encode<int_n<8, code_range::symmetric>, no_zero>::Run(x, n, scale, 0.0f, true, codes);
+    // Only a scale among the subnormals can push a quotient past max_code; those are clamped.
+    Encode<int_n<Format::bits, code_range::symmetric>, no_zero>::Run(x, n, scale, 0.0f, true,
+                                                                     codes);
     return scale;
   }
 
@@ -127,7 +130,9 @@ struct QuantizeRow {
 /// Makes tiles of float activations for @ref FloatMatmul, rounded by `Rounding`, or of int8 codes
 /// for @ref IntegerMatmul.
 ///
-/// @tparam Rounding  `Run(row, n)` rounds a row in place; void where nothing is to be rounded
+/// @tparam Rounding  for floats, `Run(row, n)` rounds a row in place, or void where nothing is to
+/// be
+///                   rounded; for integers, the format of the codes
 template <class Matmul, class Transform, class Rounding>
 struct Prepare {
   static constexpr std::size_t TileTokens(std::size_t n_tokens) {
@@ -190,40 +195,54 @@ struct Prepare {
                     std::size_t tile, float* scratch, std::int8_t* codes) {
     const panel_geometry& geometry = a.geometry;
     const std::size_t width = TileTokens(a.n_tokens);
-    auto* out =
-        reinterpret_cast<std::int8_t*>(a.tiles.values) + tile * width * geometry.padded_cols;
-    std::int32_t* corrections = a.tiles.corrections + tile * geometry.groups * width;
+    auto* out = reinterpret_cast<std::int8_t*>(a.tiles.values) +
+                tile * width * geometry.padded_cols / 4 * Matmul::kCodeBytes;
     for (std::size_t m = 0; m < width; ++m) {
       const std::size_t t = tile * width + m;
+      float* scales = a.tiles.scales + tile * a.code_groups * width + m;
       if (t < a.n_tokens) {
-        a.tiles.scales[t] = QuantizeRow::Run(Row(a, data, t, scratch), geometry.cols, codes);
+        QuantizeToken(a, Row(a, data, t, scratch), scales, width, codes);
       } else {
         std::memset(codes, 0, geometry.cols);
-        a.tiles.scales[t] = 0.0f;
+        for (std::size_t s = 0; s < a.code_groups; ++s) scales[s * width] = 0.0f;
       }
       for (std::size_t g = 0; g < geometry.groups; ++g) {
         const std::size_t first = g * geometry.group_cols;
         const std::size_t count = std::min(geometry.group_cols, geometry.cols - first);
-        Interleave(codes + first, count, round_up(count, panel_step),
-                   out + g * geometry.group_stride * width + 4 * m, width);
-        const std::int32_t sum = QuantizeRow::Sum(codes + first, count);
-        corrections[g * width + m] = Matmul::kCorrection * sum;
-        if constexpr (Matmul::kHasOffset) {
-          a.tiles.sums[(tile * geometry.groups + g) * width + m] = static_cast<float>(sum);
-        }
+        const std::size_t padded =
+            std::min(geometry.group_stride, geometry.padded_cols - g * geometry.group_stride);
+        Interleave(codes + first, count, padded,
+                   out + (g * geometry.group_stride / 4 * width + m) * Matmul::kCodeBytes, width);
+        const std::int32_t sum = QuantizeRow<Rounding>::Sum(codes + first, count);
+        const std::size_t at = (tile * geometry.groups + g) * width + m;
+        a.tiles.corrections[at] = Matmul::kCorrection * sum;
+        if constexpr (Matmul::kHasOffset) a.tiles.sums[at] = static_cast<float>(sum);
       }
     }
   }
 
-  /// Four codes at a time to every width-th word, then zeros up to `padded`.
+  /// The codes of one token, with a scale for each of its groups; scales take in what the integers
+  /// of the weights are raised by.
+  static HWY_INLINE void QuantizeToken(const detail::prepare_arguments& a, const float* row,
+                                       float* scales, std::size_t width, std::int8_t* codes) {
+    for (std::size_t s = 0; s < a.code_groups; ++s) {
+      const std::size_t first = s * a.code_group_cols;
+      const std::size_t count = std::min(a.code_group_cols, a.geometry.cols - first);
+      scales[s * width] =
+          QuantizeRow<Rounding>::Run(row + first, count, codes + first) * Matmul::kCodeFactor;
+    }
+  }
+
+  /// Four codes at a time to every width-th quad, then zeros up to `padded`.
   static HWY_INLINE void Interleave(const std::int8_t* codes, std::size_t count, std::size_t padded,
                                     std::int8_t* out, std::size_t width) {
+    const std::size_t step = width * Matmul::kCodeBytes;
     std::size_t c = 0;
-    for (; c + 4 <= count; c += 4) std::memcpy(out + c * width, codes + c, 4);
-    for (; c < padded; c += 4) {
-      std::int8_t word[4] = {};
-      if (c < count) std::memcpy(word, codes + c, count - c);
-      std::memcpy(out + c * width, word, 4);
+    for (; c + 4 <= count; c += 4, out += step) Matmul::StoreCodes(codes + c, out);
+    for (; c < padded; c += 4, out += step) {
+      std::int8_t quad[4] = {};
+      if (c < count) std::memcpy(quad, codes + c, count - c);
+      Matmul::StoreCodes(quad, out);
     }
   }
 };

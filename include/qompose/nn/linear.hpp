@@ -16,6 +16,8 @@
 #include "qompose/core/executor.hpp"
 #include "qompose/core/matrix_view.hpp"
 #include "qompose/core/workspace.hpp"
+#include "qompose/granularity/per_group.hpp"
+#include "qompose/granularity/per_token.hpp"
 #include "qompose/kernels/arguments.hpp"
 #include "qompose/kernels/kernels.hpp"
 #include "qompose/packing/packed_matrix.hpp"
@@ -25,15 +27,50 @@
 namespace qompose {
 namespace detail {
 
-/// Activations that the integer kernels take: int8, one float scale a token.
+/// Activations as the integer kernels take them: signed codes of at most 8 bits with a float scale
+/// for each token, or for each group of columns that lies well with the weights' groups.
 template <class Spec>
-inline constexpr bool is_int8_per_token = false;
-template <>
-inline constexpr bool is_int8_per_token<quant<int8, per_token>> = true;
+struct code_activations {
+  static constexpr bool exists = false;
+  static constexpr std::size_t group = 0;
+};
+template <int Bits, code_range Range>
+struct code_activations<quant<int_n<Bits, Range>, per_token>> {
+  static constexpr bool exists = true;
+  static constexpr std::size_t group = 0;  ///< the whole row
+  using format = int_n<Bits, Range>;
+};
+template <int Bits, code_range Range, std::size_t N>
+struct code_activations<quant<int_n<Bits, Range>, per_group<N>>> {
+  static constexpr bool exists = true;
+  static constexpr std::size_t group = N;
+  using format = int_n<Bits, Range>;
+};
+
+/// Whether a product runs on integers, and how its columns are grouped.
+template <class Weights, class Activations>
+struct integer_product {
+  using layout = panel_layout<Weights>;
+  using codes = code_activations<Activations>;
+  static constexpr std::size_t whole = std::size_t{1} << 30;
+  static constexpr std::size_t weight_group = [] {
+    if constexpr (layout::is_scaled) return Weights::granularity_type::group_cols(whole);
+    return whole;
+  }();
+  static constexpr std::size_t code_group = codes::group == 0 ? whole : codes::group;
+  /// Groups that are cut finer by the other side's must be cut between units.
+  static constexpr bool groups_fit =
+      code_group % weight_group == 0 ||
+      ((weight_group == whole || weight_group % code_group == 0) && code_group % layout::step == 0);
+  static constexpr bool exists =
+      codes::exists && layout::has_integers && layout::is_scaled && groups_fit;
+  static constexpr std::size_t group = code_group < weight_group ? code_group : weight_group;
+};
 
 /// The kernels of one recipe on one target.
 template <class Transform>
 struct linear_kernels {
+  std::size_t quad_bytes;  ///< of four activations
   std::size_t (*tile_tokens)(std::size_t n_tokens);
   void (*prepare)(const prepare_arguments&, const typename Transform::data&, std::size_t tile,
                   float* scratch, std::int8_t* codes);
@@ -64,10 +101,11 @@ class arena {
 
 /// Y = X W^T + bias with W packed as the recipe says; made by `compress`.
 ///
-/// @tparam Recipe  a `recipe<...>`, or a tensor spec for `recipe<weight<spec>>`. Integer weights
-///                 with `activation<quant<int8, per_token>>` run on integer dot products; every
-///                 other pair decodes weights to float and rounds the activations as their spec
-///                 says.
+/// @tparam Recipe  a `recipe<...>`, or a tensor spec for `recipe<weight<spec>>`. Weights that stand
+///                 for small integers (see integer_image) with activations such as
+///                 `quant<int8, per_token>` or `quant<int8, per_group<128>>` run on integer dot
+///                 products; every other pair decodes weights to float and rounds the activations
+///                 as their spec says.
 /// @par Identity
 /// Activation codes and int32 sums are the same on every target and for every number of threads.
 template <class Recipe>
@@ -81,7 +119,7 @@ class linear {
 
   /// Whether the products run on integers.
   static constexpr bool uses_integers =
-      detail::is_int8_per_token<activation_spec> && layout::is_integer && layout::is_scaled;
+      detail::integer_product<weight_spec, activation_spec>::exists;
 
   QOMPOSE_INLINE linear() noexcept = default;
   /// Takes weights already folded and packed; `compress` is the usual way.
@@ -146,7 +184,8 @@ class linear {
     }
 
     const detail::linear_kernels<transform_type> kernels = select<Isa>();
-    const panel_geometry& geometry = weights_.geometry();
+    const panel_geometry geometry = product_geometry();
+    const std::size_t code_groups = divide_up(in_features(), code_group_cols());
     const std::size_t width = kernels.tile_tokens(x.rows());
     const std::size_t tiles = divide_up(x.rows(), width);
     const std::size_t workers = std::min<std::size_t>(tiles, 16);
@@ -156,10 +195,10 @@ class linear {
     std::int8_t* codes = nullptr;
     const auto lay_out = [&](std::byte* base) {
       detail::arena memory(base);
-      const std::size_t values = tiles * width * geometry.padded_cols;
-      prepared.values = memory.take<std::byte>(values * (uses_integers ? 1 : sizeof(float)));
+      prepared.values =
+          memory.take<std::byte>(tiles * width * geometry.padded_cols / 4 * kernels.quad_bytes);
       if constexpr (uses_integers) {
-        prepared.scales = memory.take<float>(tiles * width);
+        prepared.scales = memory.take<float>(tiles * width * code_groups);
         prepared.corrections = memory.take<std::int32_t>(tiles * width * geometry.groups);
         if constexpr (layout::has_offset) {
           prepared.sums = memory.take<float>(tiles * width * geometry.groups);
@@ -171,7 +210,8 @@ class linear {
     };
     lay_out(scratch.reserve(lay_out(nullptr)));
 
-    const detail::prepare_arguments prepare{x.data(), x.row_stride(), x.rows(), geometry, prepared};
+    const detail::prepare_arguments prepare{x.data(),    x.row_stride(),    x.rows(), geometry,
+                                            code_groups, code_group_cols(), prepared};
     const auto prepare_share = [&](std::size_t worker) {
       for (std::size_t t = worker; t < tiles; t += workers) {
         kernels.prepare(prepare, transform_, t, rows + worker * round_up(in_features(), 16),
@@ -185,19 +225,25 @@ class linear {
       run.for_each(workers, prepare_share);
     }
 
-    const detail::matmul_arguments product{weights_.pointers(),
-                                           geometry,
-                                           prepared,
-                                           x.rows(),
-                                           bias_.size() > 0 ? bias_.data() : nullptr,
-                                           y.data(),
-                                           y.row_stride()};
-    // Pieces of some microseconds, of whole register tiles; cut by shape alone.
+    const detail::matmul_arguments arguments{weights_.pointers(),
+                                             geometry,
+                                             weights_.geometry().groups,
+                                             groups_that_share(product::weight_group, geometry),
+                                             code_groups,
+                                             groups_that_share(product::code_group, geometry),
+                                             prepared,
+                                             x.rows(),
+                                             bias_.size() > 0 ? bias_.data() : nullptr,
+                                             y.data(),
+                                             y.row_stride()};
+    // Pieces of some microseconds, of whole register tiles; cut by shape alone. Panels of a piece
+    // share what activations they find in the cache.
     constexpr std::size_t piece_products = 65536;
+    const std::size_t together = x.rows() < 16 ? 4 : 8;
     const std::size_t piece =
-        round_up(divide_up(piece_products, panel_rows * geometry.padded_cols * x.rows()), 4);
+        round_up(divide_up(piece_products, panel_rows * geometry.padded_cols * x.rows()), together);
     run.for_each(divide_up(geometry.panels, piece), [&](std::size_t i) {
-      kernels.run(product, i * piece, std::min((i + 1) * piece, geometry.panels));
+      kernels.run(arguments, i * piece, std::min((i + 1) * piece, geometry.panels));
     });
   }
 
@@ -210,22 +256,50 @@ class linear {
   }
 
  private:
+  using product = detail::integer_product<weight_spec, activation_spec>;
+
   template <class Isa>
   static detail::linear_kernels<transform_type> select() {
     return detail::with_best_target<Isa>([]<class Target>() {
-      using matmul = typename decltype([] {
-        if constexpr (uses_integers) {
-          return std::type_identity<typename Target::template integer_matmul<layout>>{};
-        } else {
-          return std::type_identity<typename Target::template float_matmul<layout>>{};
-        }
-      }())::type;
-      using rounding = std::conditional_t<std::is_same_v<activation_spec, fp32>, void,
-                                          detail::round_to<activation_spec>>;
-      using prepare = typename Target::template prepare<matmul, transform_type, rounding>;
-      return detail::linear_kernels<transform_type>{&prepare::TileTokens, &prepare::Run,
-                                                    &matmul::Run};
+      if constexpr (uses_integers) {
+        using codes = detail::code_activations<activation_spec>;
+        using matmul = typename Target::template integer_matmul<layout, codes::group != 0>;
+        return kernels_of<Target, matmul, typename codes::format>(matmul::kCodeBytes);
+      } else {
+        using matmul = typename Target::template float_matmul<layout>;
+        using rounding = std::conditional_t<std::is_same_v<activation_spec, fp32>, void,
+                                            detail::round_to<activation_spec>>;
+        return kernels_of<Target, matmul, rounding>(4 * sizeof(float));
+      }
     });
+  }
+  template <class Target, class Matmul, class Rounding>
+  static detail::linear_kernels<transform_type> kernels_of(std::size_t quad_bytes) {
+    using prepare = typename Target::template prepare<Matmul, transform_type, Rounding>;
+    return {quad_bytes, &prepare::TileTokens, &prepare::Run, &Matmul::Run};
+  }
+
+  /// The weights' geometry with groups cut as finely as those of the activations.
+  QOMPOSE_INLINE panel_geometry product_geometry() const noexcept {
+    const panel_geometry& geometry = weights_.geometry();
+    if constexpr (uses_integers) {
+      if constexpr (product::code_group < product::weight_group) {
+        return {geometry.rows, geometry.cols, std::min(product::code_group, geometry.cols),
+                layout::step};
+      }
+    }
+    return geometry;
+  }
+  /// How many of the product's groups make one of `columns` columns.
+  QOMPOSE_INLINE static std::size_t groups_that_share(std::size_t columns,
+                                                      const panel_geometry& geometry) noexcept {
+    if constexpr (!uses_integers) return 1;
+    return columns == product::whole ? geometry.groups : columns / product::group;
+  }
+  /// Columns that share a scale of the activations.
+  QOMPOSE_INLINE std::size_t code_group_cols() const noexcept {
+    constexpr std::size_t group = detail::code_activations<activation_spec>::group;
+    return group == 0 ? in_features() : std::min(group, in_features());
   }
 
   QOMPOSE_INLINE void check_shapes(matrix_view<const float> x, matrix_view<float> y) const {

@@ -16,6 +16,7 @@
 #include "qompose/core/config.hpp"
 #include "qompose/core/shared_bytes.hpp"
 #include "qompose/packing/panels.hpp"
+#include "qompose/packing/planes.hpp"
 #include "qompose/tensor/quantized_matrix.hpp"
 
 namespace qompose {
@@ -96,13 +97,7 @@ class packed_matrix {
       : packed_matrix(
             shared_bytes(geometry_of<Spec>(rows, cols).panels *
                          geometry_of<Spec>(rows, cols).padded_cols * layout::column_bytes),
-            rows, cols) {
-    if constexpr (layout::field_offset != 0) {
-      // Padding must stand for zero: field 8 in both nibbles, field -128 in a byte.
-      constexpr int padding = layout::width == code_width::nibble ? 0x88 : 0x80;
-      if (codes_.size() > 0) std::memset(codes_.writable(), padding, codes_.size());
-    }
-  }
+            rows, cols) {}
   /// A matrix whose panels exist already, such as those of a mapped file.
   /// @param panels  what `panels()` of the same matrix gave, padding included
   /// @param beside  its scales, zero points and codebooks; the codes are not read
@@ -142,22 +137,16 @@ class packed_matrix {
   [[nodiscard]] QOMPOSE_INLINE typename element::storage_type code(std::size_t r,
                                                                    std::size_t c) const noexcept {
     using code_type = typename element::storage_type;
-    const std::uint8_t* panel = codes_.data() + panel_at(r);
     const std::size_t k = geometry_.padded(c);
-    const std::size_t lane = r % panel_rows;
-    if constexpr (layout::width == code_width::nibble) {
-      const int byte = panel[k / 8 * 64 + 4 * lane + k % 4];
-      return static_cast<code_type>(((k % 8 < 4) ? byte & 15 : byte >> 4) + layout::field_offset);
+    const std::uint8_t* panel = codes_.data() + panel_at(r);
+    if constexpr (layout::width == code_width::planes) {
+      const int field = detail::get_field<element::bits, layout::step>(panel, k, r % panel_rows);
+      return static_cast<code_type>(field + layout::field_offset);
     } else if constexpr (layout::width == code_width::byte) {
-      const std::uint8_t byte = panel[k / 4 * 64 + 4 * lane + k % 4];
-      if constexpr (layout::field_offset != 0) {
-        return static_cast<code_type>(byte ^ 0x80);
-      } else {
-        return static_cast<code_type>(byte);
-      }
+      return static_cast<code_type>(panel[byte_at(k, r % panel_rows)] + layout::field_offset);
     } else {
       code_type code;
-      std::memcpy(&code, panel + (k * panel_rows + lane) * sizeof(code), sizeof(code));
+      std::memcpy(&code, panel + (k * panel_rows + r % panel_rows) * sizeof(code), sizeof(code));
       return code;
     }
   }
@@ -354,22 +343,21 @@ class packed_matrix {
     std::memcpy(&code, bytes.data() + at * sizeof(Code), sizeof(Code));
     return code;
   }
+  QOMPOSE_INLINE static constexpr std::size_t byte_at(std::size_t k, std::size_t lane) noexcept {
+    return k / 4 * 64 + 4 * lane + k % 4;
+  }
   QOMPOSE_INLINE void set(std::size_t r, std::size_t c,
                           typename element::storage_type code) noexcept {
-    std::uint8_t* panel = codes_.writable() + panel_at(r);
     const std::size_t k = geometry_.padded(c);
-    const std::size_t lane = r % panel_rows;
-    if constexpr (layout::width == code_width::nibble) {
-      std::uint8_t& byte = panel[k / 8 * 64 + 4 * lane + k % 4];
+    std::uint8_t* panel = codes_.writable() + panel_at(r);
+    if constexpr (layout::width == code_width::planes) {
       const int field = static_cast<int>(code) - layout::field_offset;
-      byte = static_cast<std::uint8_t>(k % 8 < 4 ? (byte & 0xf0) | field
-                                                 : (byte & 0x0f) | (field << 4));
+      detail::set_field<element::bits, layout::step>(panel, k, r % panel_rows, field);
     } else if constexpr (layout::width == code_width::byte) {
-      const auto byte = static_cast<std::uint8_t>(code);
-      panel[k / 4 * 64 + 4 * lane + k % 4] =
-          layout::field_offset != 0 ? static_cast<std::uint8_t>(byte ^ 0x80) : byte;
+      panel[byte_at(k, r % panel_rows)] =
+          static_cast<std::uint8_t>(static_cast<int>(code) - layout::field_offset);
     } else {
-      std::memcpy(panel + (k * panel_rows + lane) * sizeof(code), &code, sizeof(code));
+      std::memcpy(panel + (k * panel_rows + r % panel_rows) * sizeof(code), &code, sizeof(code));
     }
   }
 

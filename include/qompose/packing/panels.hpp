@@ -6,17 +6,23 @@
 ///
 /// The layout follows from the tensor spec alone, never from the processor. Sixteen rows stand
 /// side by side, so that one activation, broadcast, meets sixteen weights in one register and no
-/// sum runs across lanes:
+/// sum runs across lanes. A panel holds one *field* for each code, code - min_code for signed codes
+/// and the code itself otherwise:
 ///
-/// | codes              | unit                | byte (or element) of row r, column k           |
-/// |--------------------|---------------------|------------------------------------------------|
-/// | integers <= 4 bits | 8 columns, 64 bytes | byte 4 r + k % 4, low nibble for k % 8 < 4     |
-/// | other <= 8 bits    | 4 columns, 64 bytes | byte 4 r + k % 4                               |
-/// | 16 and 32 bits     | 1 column            | element r                                      |
+/// | codes              | unit                  | where column k of row r lies |
+/// |--------------------|-----------------------|---------------------------------------------------|
+/// | 7 or 8 bits        | 4 columns, 64 bytes   | byte 4 r + k % 4 | | 6 bits or less     | planes,
+/// see below     | bits of byte 4 r + k % 4 of a block of each plane | | 16 and 32 bits     | 1
+/// column              | element r                                         |
+///
+/// Fields of at most 6 bits are cut into planes of 4, 2 and 1 bits, lowest bits first: 6 bits are a
+/// plane of 4 and one of 2. A plane of w bits lies in blocks of 64 bytes for 32 / w columns, of
+/// which column k takes bits [k / 4 * w, k / 4 * w + w). A unit is as many columns as the narrowest
+/// plane needs for one block (8, 16 or 32), its planes one after the other.
 ///
 /// Codebooks lie as floats, [panel][group][16 rows][2^bits], or once where the matrix shares one.
-/// Groups are padded to a multiple of @ref qompose::panel_step columns with codes of zero. Scales
-/// and offsets lie as [panel][group][16 rows].
+/// Groups are padded to whole units; the activations that meet padding are zero. Scales and offsets
+/// lie as [panel][group][16 rows].
 
 #include <cstddef>
 #include <cstdint>
@@ -24,8 +30,10 @@
 
 #include "qompose/core/config.hpp"
 #include "qompose/formats/bf16.hpp"
+#include "qompose/formats/e8m0.hpp"
 #include "qompose/formats/fp16.hpp"
 #include "qompose/formats/fp32.hpp"
+#include "qompose/packing/integer_image.hpp"
 #include "qompose/recipe/bits.hpp"
 #include "qompose/recipe/quant.hpp"
 
@@ -34,12 +42,12 @@ namespace qompose {
 /// Rows of a panel.
 inline constexpr std::size_t panel_rows = 16;
 /// Raised whenever bytes of the layout change place, so that a file tells which one it holds.
-inline constexpr int panel_layout_version = 1;
-/// Columns that kernels take at a time.
-inline constexpr std::size_t panel_step = 8;
+inline constexpr int panel_layout_version = 2;
+/// Columns of the widest unit; every group is padded to at most a multiple of this.
+inline constexpr std::size_t widest_panel_step = 32;
 
 /// How the codes of a format lie in a panel.
-enum class code_width { nibble, byte, half, single };
+enum class code_width { planes, byte, half, single };
 
 /// What the kernels know of a tensor spec at compile time.
 template <tensor_spec Spec>
@@ -47,46 +55,54 @@ struct panel_layout {
   using parts = detail::spec_parts<Spec>;
   using element = typename parts::element;
 
-  static constexpr bool is_integer = integer_format<element>;
   static constexpr bool is_scaled = parts::has_scale;
   static constexpr bool is_learned = parts::has_codebook;
   static constexpr bool is_shared = is_shared_codebook<element>;
   static constexpr bool has_offset = parts::has_zero;
 
-  static constexpr code_width width = element::bits > 16                ? code_width::single
-                                      : element::bits > 8               ? code_width::half
-                                      : is_integer&& element::bits <= 4 ? code_width::nibble
-                                                                        : code_width::byte;
+  static constexpr code_width width = element::bits > 16  ? code_width::single
+                                      : element::bits > 8 ? code_width::half
+                                      : element::bits > 6 ? code_width::byte
+                                                          : code_width::planes;
   static_assert(element::bits <= 8 || detail::is_plain_float<element>,
                 "qompose: linear: a format wider than 8 bits is not fp16, bf16 or fp32; use one of "
                 "these for weights");
 
+  /// Columns of a unit, to which groups are padded.
+  static constexpr std::size_t step = width != code_width::planes ? 8
+                                      : element::bits % 2 == 1    ? 32
+                                      : element::bits % 4 == 2    ? 16
+                                                                  : 8;
   /// Bytes of one panel column.
-  static constexpr std::size_t column_bytes = width == code_width::nibble ? 8
+  static constexpr std::size_t column_bytes = width == code_width::planes
+                                                  ? static_cast<std::size_t>(2 * element::bits)
                                               : width == code_width::byte ? 16
                                               : width == code_width::half ? 32
                                                                           : 64;
 
-  /// value = field + field_offset, where `field` is what a panel holds for an integer format:
-  /// nibbles are unsigned, bytes signed.
+  /// code = field + field_offset.
   static constexpr int field_offset = [] {
-    if constexpr (!is_integer) {
-      return 0;
-    } else if constexpr (width == code_width::nibble) {
-      return element::min_code < 0 ? -8 : 0;
+    if constexpr (element::bits <= 8 && std::is_signed_v<typename element::storage_type>) {
+      return -(1 << (element::bits - 1));
     } else {
-      return element::max_code > 127 ? 128 : 0;
+      return 0;
     }
   }();
+
+  /// Whether the codes stand for small integers that products can take from panels.
+  static constexpr bool has_integers =
+      integer_image<element>::exists && (integer_image<element>::is_field || element::bits <= 6);
 
   /// Floats of one codebook: one for every code that the bits can spell.
   static constexpr std::size_t codebook_floats = is_learned ? std::size_t{1} << element::bits : 0;
 
-  /// Format of the scales in a panel: that of the scale slot where it is a plain float, else fp32.
-  using scale_format = std::conditional_t<detail::is_plain_float<typename parts::scale_format>,
+  /// Format of the scales in a panel: that of the scale slot where it is a plain float or e8m0,
+  /// else fp32.
+  using scale_format = std::conditional_t<detail::is_plain_float<typename parts::scale_format> ||
+                                              std::is_same_v<typename parts::scale_format, e8m0>,
                                           typename parts::scale_format, fp32>;
   static constexpr bool keeps_tight_scales =
-      is_scaled && !detail::is_plain_float<typename parts::scale_format>;
+      is_scaled && !std::is_same_v<scale_format, typename parts::scale_format>;
 
   /// Format of the offsets in a panel: that of the minima where it is a plain float, else fp32.
   using offset_format =
@@ -109,18 +125,18 @@ struct panel_geometry {
   std::size_t padded_cols = 0;   ///< columns with padding
 
   QOMPOSE_INLINE panel_geometry() noexcept = default;
-  QOMPOSE_INLINE panel_geometry(std::size_t n_rows, std::size_t n_cols,
-                                std::size_t columns_a_group) noexcept
+  /// @param step  columns to whose multiples groups are padded
+  QOMPOSE_INLINE panel_geometry(std::size_t n_rows, std::size_t n_cols, std::size_t columns_a_group,
+                                std::size_t step) noexcept
       : rows(n_rows),
         cols(n_cols),
         panels(divide_up(n_rows, panel_rows)),
         groups(divide_up(n_cols, columns_a_group)),
         group_cols(columns_a_group),
-        group_stride(round_up(columns_a_group, panel_step)),
-        padded_cols(groups == 0
-                        ? 0
-                        : (groups - 1) * group_stride +
-                              round_up(n_cols - (groups - 1) * columns_a_group, panel_step)) {}
+        group_stride(round_up(columns_a_group, step)),
+        padded_cols(groups == 0 ? 0
+                                : (groups - 1) * group_stride +
+                                      round_up(n_cols - (groups - 1) * columns_a_group, step)) {}
 
   /// Where column c lies once groups are padded.
   [[nodiscard]] QOMPOSE_INLINE std::size_t padded(std::size_t c) const noexcept {
@@ -133,10 +149,11 @@ inline namespace QOMPOSE_ISA {
 /// The geometry of a [rows, cols] matrix stored as `Spec`.
 template <tensor_spec Spec>
 [[nodiscard]] panel_geometry geometry_of(std::size_t rows, std::size_t cols) noexcept {
+  constexpr std::size_t step = panel_layout<Spec>::step;
   if constexpr (quant_spec<Spec>) {
-    return {rows, cols, Spec::granularity_type::group_cols(cols)};
+    return {rows, cols, Spec::granularity_type::group_cols(cols), step};
   } else {
-    return {rows, cols, cols};
+    return {rows, cols, cols, step};
   }
 }
 

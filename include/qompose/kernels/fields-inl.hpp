@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: Apache-2.0
+// No #pragma once: compiled once per target.
+
+/// @file
+/// @brief Fields of a panel, unpacked in registers, and the small integers they stand for.
+
+#if defined(QOMPOSE_KERNELS_FIELDS_INL_HPP_) == defined(HWY_TARGET_TOGGLE)
+#ifdef QOMPOSE_KERNELS_FIELDS_INL_HPP_
+#undef QOMPOSE_KERNELS_FIELDS_INL_HPP_
+#else
+#define QOMPOSE_KERNELS_FIELDS_INL_HPP_
+#endif
+
+#include <cstddef>
+#include <cstdint>
+
+#include "qompose/kernels/simd-inl.hpp"
+#include "qompose/packing/integer_image.hpp"
+#include "qompose/packing/panels.hpp"
+#include "qompose/packing/planes.hpp"
+
+QOMPOSE_BEFORE_NAMESPACE();
+namespace qompose {
+inline namespace QOMPOSE_ISA {
+namespace HWY_NAMESPACE {
+
+/// Fields of panels of `Layout`, four columns (a quad) of one vector of rows at a time.
+template <class Layout>
+struct Fields {
+  static constexpr std::size_t kQuads = Layout::step / 4;
+  static constexpr std::size_t kUnitBytes = Layout::step * Layout::column_bytes;
+
+  /// Quad `quad` of a unit, for rows [part * N, part * N + N) of the panel.
+  template <std::size_t quad>
+  static HWY_INLINE UBytes Get(const std::uint8_t* unit, std::size_t part) {
+    const std::uint8_t* at = unit + part * 4 * N;
+    if constexpr (Layout::width == code_width::byte) {
+      return LoadBytes(at + quad * 64);
+    } else {
+      constexpr int kBits = Layout::element::bits;
+      constexpr int kFour = kBits & 4;
+      constexpr int kTwo = kBits & 2;
+      if constexpr (kBits == 4 || kBits == 2 || kBits == 1) {
+        return Plane<detail::field_plane<kBits, 0, Layout::step>, quad>(at);
+      } else if constexpr (kFour != 0 && kTwo != 0) {
+        return OrBytes(Plane<detail::field_plane<4, 0, Layout::step>, quad>(at),
+                       Plane<detail::field_plane<2, 4, Layout::step>, quad>(at));
+      } else {
+        return OrBytes(Plane<detail::field_plane<kFour + kTwo, 0, Layout::step>, quad>(at),
+                       Plane<detail::field_plane<1, kFour + kTwo, Layout::step>, quad>(at));
+      }
+    }
+  }
+
+ private:
+  template <class P, std::size_t quad>
+  static HWY_INLINE UBytes Plane(const std::uint8_t* unit) {
+    constexpr std::size_t kBlock = 4 * quad / P::columns_a_block;
+    constexpr int kShift = P::shift(4 * quad) - P::low_bit;
+    return ShiftAndMask<kShift, P::mask << P::low_bit>(LoadBytes(unit + P::begin + kBlock * 64));
+  }
+};
+
+/// Fields to `raised` of integer_image.
+template <class Element>
+struct Raise {
+  using Image = integer_image<Element>;
+  static constexpr std::size_t kEntries = Element::bits <= 4 ? 16 : Element::bits == 5 ? 32 : 64;
+  static HWY_INLINE UBytes Run(UBytes fields) {
+    if constexpr (Image::is_field) {
+      return fields;
+    } else {
+      return LookUpBytes<kEntries>(kTable, fields);
+    }
+  }
+
+ private:
+  struct Table {
+    alignas(64) std::uint8_t entries[64] = {};
+  };
+  static constexpr Table kFilled = [] {
+    Table table;
+    if constexpr (!Image::is_field) {
+      for (std::size_t i = 0; i < Image::table.size(); ++i) table.entries[i] = Image::table[i];
+    }
+    return table;
+  }();
+  static constexpr const std::uint8_t* kTable = kFilled.entries;
+};
+
+}  // namespace HWY_NAMESPACE
+}  // namespace QOMPOSE_ISA
+}  // namespace qompose
+QOMPOSE_AFTER_NAMESPACE();
+
+#endif  // toggle

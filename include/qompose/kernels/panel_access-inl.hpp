@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: Apache-2.0
+// No #pragma once: compiled once per target.
+
+/// @file
+/// @brief Where a product finds the parts of its weights, and how it hands out its results.
+
+#if defined(QOMPOSE_KERNELS_PANEL_ACCESS_INL_HPP_) == defined(HWY_TARGET_TOGGLE)
+#ifdef QOMPOSE_KERNELS_PANEL_ACCESS_INL_HPP_
+#undef QOMPOSE_KERNELS_PANEL_ACCESS_INL_HPP_
+#else
+#define QOMPOSE_KERNELS_PANEL_ACCESS_INL_HPP_
+#endif
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+
+#include "qompose/kernels/arguments.hpp"
+#include "qompose/kernels/simd-inl.hpp"
+
+QOMPOSE_BEFORE_NAMESPACE();
+namespace qompose {
+inline namespace QOMPOSE_ISA {
+namespace HWY_NAMESPACE {
+
+/// Parts of the weights of one product, by panel p, group g of columns and vector `part` of rows.
+/// @tparam kSharesScales  whether several groups of the product may share a scale
+template <class Layout, bool kSharesScales = false>
+struct PanelAccess {
+  using ScaleFormat = typename Layout::scale_format;
+  using OffsetFormat = typename Layout::offset_format;
+  using Arguments = detail::matmul_arguments;
+
+  static HWY_INLINE const std::uint8_t* Codes(const Arguments& a, std::size_t p, std::size_t k) {
+    return a.weights.codes + (p * a.geometry.padded_cols + k) * Layout::column_bytes;
+  }
+  static HWY_INLINE VF Scale(const Arguments& a, std::size_t p, std::size_t g, std::size_t part) {
+    return LoadFloats<ScaleFormat>(a.weights.scales +
+                                   At(a, p, g, part) * kFormatBytes<ScaleFormat>);
+  }
+  static HWY_INLINE VF Offset(const Arguments& a, std::size_t p, std::size_t g, std::size_t part) {
+    return LoadFloats<OffsetFormat>(a.weights.offsets +
+                                    At(a, p, g, part) * kFormatBytes<OffsetFormat>);
+  }
+  /// The codebooks of the rows of a panel, where the layout has them.
+  static HWY_INLINE const float* Codebooks(const Arguments& a, std::size_t p, std::size_t g) {
+    if constexpr (Layout::is_learned && !Layout::is_shared) {
+      return a.weights.codebooks + At(a, p, g, 0) * Layout::codebook_floats;
+    } else {
+      return a.weights.codebooks;
+    }
+  }
+  /// Padded columns of group g.
+  static HWY_INLINE std::size_t GroupColumns(const Arguments& a, std::size_t g) {
+    const panel_geometry& geometry = a.geometry;
+    return std::min(geometry.group_stride, geometry.padded_cols - g * geometry.group_stride);
+  }
+  /// Columns are looked ahead this far where each weight is read once: as many as memory brings
+  /// while one vector is worked on.
+  static constexpr std::size_t kAheadBytes = 2048;
+
+  /// y = value + bias for the rows of one vector.
+  static HWY_INLINE void Finish(const Arguments& a, std::size_t token, std::size_t row, VF value) {
+    if (row >= a.geometry.rows) return;
+    const std::size_t count = a.geometry.rows - row;
+    if (a.bias != nullptr) value = hn::Add(value, LoadFirst(a.bias + row, count));
+    StoreFirst(value, a.y + token * a.y_stride + row, count);
+  }
+
+ private:
+  static HWY_INLINE std::size_t At(const Arguments& a, std::size_t p, std::size_t g,
+                                   std::size_t part) {
+    if constexpr (kSharesScales) g /= a.groups_a_scale;
+    return (p * a.weight_groups + g) * panel_rows + part * N;
+  }
+};
+
+}  // namespace HWY_NAMESPACE
+}  // namespace QOMPOSE_ISA
+}  // namespace qompose
+QOMPOSE_AFTER_NAMESPACE();
+
+#endif  // toggle
