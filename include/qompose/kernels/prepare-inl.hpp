@@ -18,81 +18,15 @@
 #include <limits>
 
 #include "qompose/kernels/arguments.hpp"
+#include "qompose/kernels/interleave-inl.hpp"
 #include "qompose/kernels/quantize-inl.hpp"
 #include "qompose/kernels/simd-inl.hpp"
-#include "qompose/transforms/block_hadamard.hpp"
-#include "qompose/transforms/no_transform.hpp"
+#include "qompose/kernels/transforms-inl.hpp"
 
 QOMPOSE_BEFORE_NAMESPACE();
 namespace qompose {
 inline namespace QOMPOSE_ISA {
 namespace HWY_NAMESPACE {
-
-/// A transform on rows; the scalar reference serves where no vector version is written.
-template <class Transform>
-struct ApplyTransform {
-  static HWY_INLINE void Run(const typename Transform::data& data, float* row, std::size_t n) {
-    Transform::forward(data, row, n);
-  }
-};
-
-template <std::size_t kBlock>
-struct ApplyTransform<block_hadamard<kBlock>> {
-  using Transform = block_hadamard<kBlock>;
-
-  static HWY_INLINE void Run(const typename Transform::data& data, float* row, std::size_t n) {
-    while (n > 0) {
-      const std::size_t length = Transform::block_at(n);
-      if (length < N || N == 1) {
-        Transform::forward(data, row, length);
-      } else {
-        Block(row, length);
-      }
-      row += length;
-      n -= length;
-    }
-  }
-
- private:
-  /// (a, b) -> (a + b, a - b) between lanes `stride` apart, within one vector.
-  template <std::size_t stride>
-  static HWY_INLINE VF WithinVector(VF v) {
-    alignas(64) std::int32_t partner[N];
-    for (std::size_t i = 0; i < N; ++i) partner[i] = static_cast<std::int32_t>(i ^ stride);
-    alignas(64) std::uint32_t sign[N];
-    for (std::size_t i = 0; i < N; ++i) sign[i] = (i & stride) != 0 ? 0x8000'0000u : 0u;
-    const VF other = hn::TableLookupLanes(v, hn::SetTableIndices(DF(), partner));
-    // The upper lane becomes other - v: exactly a - b, as v only changes its sign.
-    const hn::Rebind<std::uint32_t, DF> du;
-    const VF signed_v = hn::BitCast(DF(), hn::Xor(hn::BitCast(du, v), hn::Load(du, sign)));
-    return hn::Add(other, signed_v);
-  }
-
-  static HWY_INLINE void Block(float* row, std::size_t length) {
-    for (std::size_t i = 0; i < length; i += N) {
-      VF v = hn::LoadU(DF(), row + i);
-      if constexpr (N > 1) v = WithinVector<1>(v);
-      if constexpr (N > 2) v = WithinVector<2>(v);
-      if constexpr (N > 4) v = WithinVector<4>(v);
-      if constexpr (N > 8) v = WithinVector<8>(v);
-      hn::StoreU(v, DF(), row + i);
-    }
-    for (std::size_t stride = N; stride < length; stride *= 2) {
-      for (std::size_t start = 0; start < length; start += 2 * stride) {
-        for (std::size_t i = start; i < start + stride; i += N) {
-          const VF a = hn::LoadU(DF(), row + i);
-          const VF b = hn::LoadU(DF(), row + i + stride);
-          hn::StoreU(hn::Add(a, b), DF(), row + i);
-          hn::StoreU(hn::Sub(a, b), DF(), row + i + stride);
-        }
-      }
-    }
-    const VF factor = hn::Set(DF(), Transform::normalization(length));
-    for (std::size_t i = 0; i < length; i += N) {
-      hn::StoreU(hn::Mul(hn::LoadU(DF(), row + i), factor), DF(), row + i);
-    }
-  }
-};
 
 /// Codes of one row: int8, one scale, nearest even after a true division.
 struct QuantizeRow {
@@ -115,13 +49,6 @@ struct QuantizeRow {
     Encode<int_n<8, code_range::symmetric>, no_zero>::Run(x, n, scale, 0.0f, true, codes);
     return scale;
   }
-
-  /// Sum of n codes.
-  static HWY_INLINE std::int32_t Sum(const std::int8_t* codes, std::size_t n) {
-    std::int32_t sum = 0;
-    for (std::size_t i = 0; i < n; ++i) sum += codes[i];
-    return sum;
-  }
 };
 
 /// Makes tiles of float activations for @ref FloatMatmul, rounded by `Rounding`, or of int8 codes
@@ -137,11 +64,17 @@ struct Prepare {
   static constexpr bool kInteger = Matmul::kInteger;
   static constexpr bool kRounds = !kInteger && !std::is_same_v<Rounding, void>;
 
-  /// Tile `tile`, tokens [tile * tile_tokens, ...); `codes` is scratch, one row.
+  /// Tile `tile`, tokens [tile * tile_tokens, ...).
+  /// @param scratch  a row of floats
+  /// @param codes    tile_tokens rows of codes, detail::code_row_stride apart; unused for floats
   static void Run(const detail::prepare_arguments& a, const typename Transform::data& data,
                   std::size_t tile, float* scratch, std::int8_t* codes) {
     if constexpr (kInteger) {
-      Codes(a, data, tile, scratch, codes);
+      if (TileTokens(a.n_tokens) == 1) {
+        Codes<1>(a, data, tile, scratch, codes);
+      } else {
+        Codes<TileTokens(2)>(a, data, tile, scratch, codes);
+      }
     } else {
       (void)codes;
       Floats(a, data, tile, scratch);
@@ -157,8 +90,7 @@ struct Prepare {
     if constexpr (Transform::is_identity && !kRounds) {
       return x;
     } else {
-      std::memcpy(scratch, x, a.geometry.cols * sizeof(float));
-      ApplyTransform<Transform>::Run(data, scratch, a.geometry.cols);
+      ApplyTransform<Transform>::Run(data, x, scratch, a.geometry.cols);
       if constexpr (kRounds) Rounding::Run(scratch, a.geometry.cols);
       return scratch;
     }
@@ -186,44 +118,38 @@ struct Prepare {
   }
 
   /// The tile as codes, with scales, corrections and, for offsets, sums.
+  template <std::size_t kWidth>
   static void Codes(const detail::prepare_arguments& a, const typename Transform::data& data,
                     std::size_t tile, float* scratch, std::int8_t* codes) {
     const panel_geometry& geometry = a.geometry;
-    const std::size_t width = TileTokens(a.n_tokens);
+    const std::size_t stride = detail::code_row_stride(geometry.cols);
     auto* out =
-        reinterpret_cast<std::int8_t*>(a.tiles.values) + tile * width * geometry.padded_cols;
-    std::int32_t* corrections = a.tiles.corrections + tile * geometry.groups * width;
-    for (std::size_t m = 0; m < width; ++m) {
-      const std::size_t t = tile * width + m;
+        reinterpret_cast<std::int8_t*>(a.tiles.values) + tile * kWidth * geometry.padded_cols;
+    // The codes of one token are its tile but for padding.
+    if (kWidth == 1 && geometry.padded_cols == geometry.cols) codes = out;
+    for (std::size_t m = 0; m < kWidth; ++m) {
+      const std::size_t t = tile * kWidth + m;
       if (t < a.n_tokens) {
-        a.tiles.scales[t] = QuantizeRow::Run(Row(a, data, t, scratch), geometry.cols, codes);
+        a.tiles.scales[t] =
+            QuantizeRow::Run(Row(a, data, t, scratch), geometry.cols, codes + m * stride);
       } else {
-        std::memset(codes, 0, geometry.cols);
+        std::memset(codes + m * stride, 0, geometry.cols);
         a.tiles.scales[t] = 0.0f;
       }
-      for (std::size_t g = 0; g < geometry.groups; ++g) {
-        const std::size_t first = g * geometry.group_cols;
-        const std::size_t count = std::min(geometry.group_cols, geometry.cols - first);
-        Interleave(codes + first, count, round_up(count, panel_step),
-                   out + g * geometry.group_stride * width + 4 * m, width);
-        const std::int32_t sum = QuantizeRow::Sum(codes + first, count);
-        corrections[g * width + m] = Matmul::kCorrection * sum;
-        if constexpr (Matmul::kHasOffset) {
-          a.tiles.sums[(tile * geometry.groups + g) * width + m] = static_cast<float>(sum);
-        }
-      }
     }
-  }
-
-  /// Four codes at a time to every width-th word, then zeros up to `padded`.
-  static HWY_INLINE void Interleave(const std::int8_t* codes, std::size_t count, std::size_t padded,
-                                    std::int8_t* out, std::size_t width) {
-    std::size_t c = 0;
-    for (; c + 4 <= count; c += 4) std::memcpy(out + c * width, codes + c, 4);
-    for (; c < padded; c += 4) {
-      std::int8_t word[4] = {};
-      if (c < count) std::memcpy(word, codes + c, count - c);
-      std::memcpy(out + c * width, word, 4);
+    for (std::size_t g = 0; g < geometry.groups; ++g) {
+      const std::size_t first = g * geometry.group_cols;
+      const std::size_t count = std::min(geometry.group_cols, geometry.cols - first);
+      const std::size_t padded = round_up(count, panel_step);
+      std::int8_t* group = out + g * geometry.group_stride * kWidth;
+      InterleaveCodes<kWidth>::Run(codes + first, stride, count, padded, group);
+      std::int32_t sums[kWidth];
+      InterleaveCodes<kWidth>::Sums(group, padded, sums);
+      const std::size_t at = (tile * geometry.groups + g) * kWidth;
+      for (std::size_t m = 0; m < kWidth; ++m) {
+        a.tiles.corrections[at + m] = Matmul::kCorrection * sums[m];
+        if constexpr (Matmul::kHasOffset) a.tiles.sums[at + m] = static_cast<float>(sums[m]);
+      }
     }
   }
 };

@@ -150,6 +150,8 @@ class linear {
     const std::size_t width = kernels.tile_tokens(x.rows());
     const std::size_t tiles = divide_up(x.rows(), width);
     const std::size_t workers = std::min<std::size_t>(tiles, 16);
+    const std::size_t worker_codes =
+        uses_integers ? width * detail::code_row_stride(in_features()) : 0;
 
     detail::activation_tiles prepared;
     float* rows = nullptr;
@@ -166,7 +168,7 @@ class linear {
         }
       }
       rows = memory.take<float>(workers * round_up(in_features(), 16));
-      codes = memory.take<std::int8_t>(workers * round_up(in_features(), 64));
+      codes = memory.take<std::int8_t>(workers * worker_codes);
       return memory.used();
     };
     lay_out(scratch.reserve(lay_out(nullptr)));
@@ -175,7 +177,7 @@ class linear {
     const auto prepare_share = [&](std::size_t worker) {
       for (std::size_t t = worker; t < tiles; t += workers) {
         kernels.prepare(prepare, transform_, t, rows + worker * round_up(in_features(), 16),
-                        codes + worker * round_up(in_features(), 64));
+                        codes + worker * worker_codes);
       }
     };
     // A few rows are done before another thread could wake up.
