@@ -15,8 +15,11 @@
 #include <cstring>
 
 #include "qompose/kernels/hadamard-inl.hpp"
+#include "qompose/kernels/signed_sums-inl.hpp"
 #include "qompose/kernels/simd-inl.hpp"
 #include "qompose/transforms/block_hadamard.hpp"
+#include "qompose/transforms/hadamard.hpp"
+#include "qompose/transforms/then.hpp"
 
 QOMPOSE_BEFORE_NAMESPACE();
 namespace qompose {
@@ -27,11 +30,34 @@ namespace HWY_NAMESPACE {
 template <class Transform>
 struct ApplyTransform {
   /// @param x  n floats
-  /// @param y  n floats, overwritten; not x
+  /// @param y  n floats, overwritten; may be x
   static HWY_INLINE void Run(const typename Transform::data& data, const float* x, float* y,
                              std::size_t n) {
-    std::memcpy(y, x, n * sizeof(float));
+    if (x != y) std::memcpy(y, x, n * sizeof(float));
     Transform::forward(data, y, n);
+  }
+};
+
+/// A factor for each channel.
+template <class Transform>
+  requires requires(const typename Transform::data& data) { data.factors; }
+struct ApplyTransform<Transform> {
+  static HWY_INLINE void Run(const typename Transform::data& data, const float* x, float* y,
+                             std::size_t n) {
+    const float* factors = data.factors.data();
+    for (std::size_t i = 0; i < n; i += N) {
+      const VF v = hn::Mul(LoadFirst(x + i, n - i), LoadFirst(factors + i, n - i));
+      StoreFirst(v, y + i, n - i);
+    }
+  }
+};
+
+template <class A, class B>
+struct ApplyTransform<then<A, B>> {
+  static HWY_INLINE void Run(const typename then<A, B>::data& data, const float* x, float* y,
+                             std::size_t n) {
+    ApplyTransform<A>::Run(data.first, x, y, n);
+    ApplyTransform<B>::Run(data.second, y, y, n);
   }
 };
 
@@ -46,12 +72,33 @@ struct ApplyTransform<block_hadamard<kBlock>> {
       const std::size_t length = Transform::block_at(n - done);
       const std::size_t count = (n - done) / length;
       if (length < N || N == 1) {
-        std::memcpy(y + done, x + done, (n - done) * sizeof(float));
+        if (x != y) std::memcpy(y + done, x + done, (n - done) * sizeof(float));
         return Transform::forward(data, y + done, n - done);
       }
       WalshHadamard::Run(x + done, y + done, length, count, Transform::normalization(length));
       done += count * length;
     }
+  }
+};
+
+template <>
+struct ApplyTransform<hadamard> {
+  static HWY_INLINE void Run(const hadamard::data& data, const float* x, float* y, std::size_t n) {
+    if (data.width < N || N == 1) {
+      if (x != y) std::memcpy(y, x, n * sizeof(float));
+      return hadamard::forward(data, y, n);
+    }
+    const bool is_mixed = data.order > 1;
+    WalshHadamard::Run(x, y, data.width, n / data.width, is_mixed ? 1.0f : data.factor);
+    if (is_mixed) SignedSums::Run(data.signs.data(), data.order, y, data.width, data.factor);
+  }
+};
+
+/// A transform of one row, for callers outside the kernels.
+template <class Transform>
+struct TransformRow {
+  static void Run(const typename Transform::data& data, const float* x, float* y, std::size_t n) {
+    ApplyTransform<Transform>::Run(data, x, y, n);
   }
 };
 
