@@ -116,15 +116,14 @@ struct WalshHadamard {
   /// Loads vectors that lie `stride` apart and transforms them.
   template <bool kFirst, std::size_t kVectors>
   static HWY_INLINE void Butterflies(const float* x, std::size_t stride, VF (&v)[kVectors]) {
-    Unroll<kVectors>([&](auto j) QOMPOSE_FLATTEN {
-      v[j] = hn::LoadU(DF(), x + j * stride);
-      if constexpr (kFirst) {
-        if constexpr (N > 1) v[j] = WithinVector<1>(v[j]);
-        if constexpr (N > 2) v[j] = WithinVector<2>(v[j]);
-        if constexpr (N > 4) v[j] = WithinVector<4>(v[j]);
-        if constexpr (N > 8) v[j] = WithinVector<8>(v[j]);
-      }
-    });
+    Unroll<kVectors>([&](auto j) QOMPOSE_FLATTEN { v[j] = hn::LoadU(DF(), x + j * stride); });
+    // Stage by stage, so that what waits for a result stands far behind it.
+    if constexpr (kFirst) {
+      if constexpr (N > 1) Within<1>(v);
+      if constexpr (N > 2) Within<2>(v);
+      if constexpr (N > 4) Within<4>(v);
+      if constexpr (N > 8) Within<8>(v);
+    }
     Between<1>(v);
     Between<2>(v);
     Between<4>(v);
@@ -143,12 +142,22 @@ struct WalshHadamard {
     }
   }
 
-  /// The same between lanes, within one vector.
-  template <std::size_t kStride>
-  static HWY_INLINE VF WithinVector(VF v) {
-    // A lane's partner plus or minus the lane; products with +-1 are exact.
+  /// The same between lanes `kStride` apart, within each vector: a lane's partner plus or minus the
+  /// lane. Products with +-1 are exact; the last stage changes signs instead, as adders are idle
+  /// while multipliers have enough to do.
+  template <std::size_t kStride, std::size_t kVectors>
+  static HWY_INLINE void Within(VF (&v)[kVectors]) {
     alignas(64) static constexpr Lanes kSigns = SignsOf(kStride);
-    return hn::MulAdd(v, hn::Load(DF(), kSigns.lane), Partner<kStride>(v));
+    const VF signs = hn::Load(DF(), kSigns.lane);
+    const VF sign_bits = hn::And(signs, hn::Set(DF(), -0.0f));
+    Unroll<kVectors>([&](auto j) QOMPOSE_FLATTEN {
+      const VF partner = Partner<kStride>(v[j]);
+      if constexpr (2 * kStride == N) {
+        v[j] = hn::Add(partner, hn::Xor(v[j], sign_bits));
+      } else {
+        v[j] = hn::MulAdd(v[j], signs, partner);
+      }
+    });
   }
 
   /// Lane i is lane i ^ kStride of v.

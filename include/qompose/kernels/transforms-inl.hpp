@@ -45,9 +45,14 @@ struct ApplyTransform<Transform> {
   static HWY_INLINE void Run(const typename Transform::data& data, const float* x, float* y,
                              std::size_t n) {
     const float* factors = data.factors.data();
-    for (std::size_t i = 0; i < n; i += N) {
-      const VF v = hn::Mul(LoadFirst(x + i, n - i), LoadFirst(factors + i, n - i));
-      StoreFirst(v, y + i, n - i);
+    const std::size_t whole = n / N * N;
+    for (std::size_t i = 0; i < whole; i += N) {
+      const VF v = hn::LoadU(DF(), x + i);
+      hn::StoreU(hn::Mul(v, hn::LoadU(DF(), factors + i)), DF(), y + i);
+    }
+    if (whole < n) {
+      const VF v = LoadFirst(x + whole, n - whole);
+      StoreFirst(hn::Mul(v, LoadFirst(factors + whole, n - whole)), y + whole, n - whole);
     }
   }
 };
