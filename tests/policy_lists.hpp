@@ -40,7 +40,11 @@
 #include "qompose/recipe/presets.hpp"
 #include "qompose/sparsity/dense.hpp"
 #include "qompose/transforms/block_hadamard.hpp"
+#include "qompose/transforms/channel_scale.hpp"
+#include "qompose/transforms/hadamard.hpp"
 #include "qompose/transforms/no_transform.hpp"
+#include "qompose/transforms/random_signs.hpp"
+#include "qompose/transforms/then.hpp"
 
 namespace qompose_tests {
 
@@ -98,7 +102,9 @@ using granularities =
                qp::per_group<1000>, qp::per_block<3, 32>, qp::per_block<2, qp::whole_rows>>;
 
 using transforms = std::tuple<qp::no_transform, qp::block_hadamard<2>, qp::block_hadamard<64>,
-                              qp::block_hadamard<512>>;
+                              qp::block_hadamard<512>, qp::hadamard, qp::channel_scale,
+                              qp::random_signs<1>, qp::then<qp::random_signs<2>, qp::hadamard>,
+                              qp::then<qp::channel_scale, qp::block_hadamard<64>>>;
 
 using sparsities = std::tuple<qp::dense>;
 using low_ranks = std::tuple<qp::no_low_rank>;

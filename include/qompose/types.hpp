@@ -49,3 +49,7 @@
 #include "qompose/rules/signed_extreme.hpp"
 #include "qompose/rules/ternary_threshold.hpp"
 #include "qompose/transforms/block_hadamard.hpp"
+#include "qompose/transforms/channel_scale.hpp"
+#include "qompose/transforms/hadamard.hpp"
+#include "qompose/transforms/random_signs.hpp"
+#include "qompose/transforms/then.hpp"

@@ -7,7 +7,6 @@
 #include <vector>
 
 #include "kernels/on_each_target.hpp"
-#include "qompose/nn/compress.hpp"
 #include "qompose/nn/rope.hpp"
 #include "support/catch.hpp"
 #include "support/matrix.hpp"
@@ -167,36 +166,5 @@ TEST_CASE("rope: rotates as the formula says, both pairings, all scalings",
         });
       }
     }
-  }
-}
-
-TEMPLATE_TEST_CASE("block_hadamard: every target equals the scalar reference bit for bit",
-                   "[kernels][transforms]", qp::block_hadamard<2>, qp::block_hadamard<8>,
-                   qp::block_hadamard<64>, qp::block_hadamard<512>) {
-  using recipe = qp::recipe<qp::transform<TestType>>;
-  std::vector<std::size_t> sizes;
-  for (std::size_t n = 1; n <= 200; n += n < 70 ? 1 : 13) sizes.push_back(n);
-  sizes.push_back(199);
-  sizes.push_back(200);
-  sizes.push_back(576);
-  if (TestType::block_size == 512) sizes.push_back(1536);
-  for (const std::size_t n : sizes) {
-    // A layer of the identity hands the transformed row through: adding zeros changes nothing.
-    qp::quantized_matrix<qp::fp32> identity(n, n);
-    for (std::size_t i = 0; i < n; ++i) identity.set_code(i, i, qp::fp32::encode(1.0f));
-    qp::packed_matrix<qp::fp32> packed(n, n);
-    packed.store(0, identity);
-    const qp::linear<recipe> layer(std::move(packed), qp::aligned_buffer<float>());
-
-    const matrix x = random_matrix(1, n, n);
-    matrix wanted = x;
-    TestType::forward(typename TestType::data(), wanted.view().row(0), n);
-    on_each_target([&]<class Isa>() {
-      matrix y(1, n);
-      qp::workspace scratch;
-      layer.template operator()<qp::serial, Isa>(x.view(), y.view(), qp::serial{}, scratch);
-      INFO("n " << n);
-      CHECK(y.values() == wanted.values());
-    });
   }
 }

@@ -12,6 +12,8 @@ set(exempt
     formats/number_format.hpp
     granularity/granularity.hpp
     transforms/transform.hpp
+    transforms/walsh_hadamard.hpp
+    transforms/hadamard_matrix.hpp
     sparsity/sparsity.hpp
     low_rank/low_rank.hpp
     outliers/outliers.hpp

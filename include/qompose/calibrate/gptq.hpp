@@ -31,6 +31,9 @@ class gptq_feedback {
   /// @throws qompose::argument_error if damp_percent is not positive
   template <class Transform>
   static gptq_feedback make(const block_gram& gram, float damp_percent = 0.01f) {
+    static_assert(stays_in_blocks<Transform>(),
+                  "qompose: gptq: the transform mixes channels of different blocks of the Gram "
+                  "matrix, or has data; use no_transform or block_hadamard<128> or smaller");
     if (!(damp_percent > 0.0f)) {
       throw argument_error("gptq: damp_percent is " + std::to_string(damp_percent) +
                            ", expected a positive share");
@@ -57,6 +60,17 @@ class gptq_feedback {
   }
 
  private:
+  template <class Transform>
+  static constexpr bool stays_in_blocks() {
+    if constexpr (Transform::is_identity) {
+      return true;
+    } else if constexpr (requires { Transform::block_size; }) {
+      return block_gram::block_size % Transform::block_size == 0;
+    } else {
+      return false;
+    }
+  }
+
   template <class Transform>
   static std::vector<double> in_basis_of(const block_gram& gram, std::size_t b) {
     const std::size_t n = gram.width(b);

@@ -35,7 +35,7 @@ class fixed_text {
   }
 
  private:
-  char text_[64] = {};
+  char text_[128] = {};
   std::size_t size_ = 0;
 };
 

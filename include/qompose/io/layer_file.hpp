@@ -8,8 +8,10 @@
 /// packing/panels.hpp, `composition` the text of the recipe as @ref qompose::describe gives it,
 /// `in_features` and `out_features` decimal numbers. Tensors: `panels`, U8 [panels, bytes of one],
 /// first and therefore at a multiple of 64 in the file; `bias`, F32 [out_features], where the layer
-/// has one; scales, zero points and codebooks as in a matrix file. What the panels' kernels keep
-/// beside that follows from these and is not in the file.
+/// has one; `transform`, F32 [floats], where the recipe's transform has data that does not follow
+/// from in_features, such as the factors of a `channel_scale`; scales, zero points and codebooks as
+/// in a matrix file. What the panels' kernels keep beside that follows from these and is not in the
+/// file.
 
 #include <cstddef>
 #include <cstdint>
@@ -66,11 +68,11 @@ struct kept_file : memory_keeper {
   return copy;
 }
 
-/// All parts of a layer: panels, bias, then what is beside the codes.
+/// All parts of a layer: panels, bias, transform, then what is beside the codes.
 /// @throws qompose::file_error if a size overflows
 template <tensor_spec Spec>
 [[nodiscard]] std::vector<stored_part> layer_parts(std::size_t rows, std::size_t cols,
-                                                   bool has_bias) {
+                                                   bool has_bias, std::size_t transform_floats) {
   // Padding multiplies sizes by less than this; what follows then cannot overflow.
   constexpr std::size_t most_padding = 4 * 16 * widest_panel_step;
   const std::string what = "panels";
@@ -83,6 +85,12 @@ template <tensor_spec Spec>
   std::vector<stored_part> parts;
   parts.push_back({what, "U8", {geometry.panels, panel_bytes}, geometry.panels * panel_bytes});
   if (has_bias) parts.push_back({"bias", "F32", {rows}, checked_product(rows, 4, "bias")});
+  if (transform_floats > 0) {
+    parts.push_back({"transform",
+                     "F32",
+                     {transform_floats},
+                     checked_product(transform_floats, 4, "transform")});
+  }
   list_parts_beside_codes<Spec>(parts, "", rows, cols);
   return parts;
 }
@@ -92,14 +100,17 @@ template <class Recipe>
 struct file_format<linear<Recipe>> {
   using layer_type = linear<Recipe>;
   using spec = typename layer_type::weight_spec;
-  static_assert(std::is_empty_v<typename layer_type::transform_type::data>,
-                "qompose: layer file: the transform has data, for which the file has no part; use "
-                "a transform that stores nothing, such as block_hadamard<64>");
+  using transform = typename layer_type::transform_type;
+  static_assert(makes_own_data<transform> || stores_data<transform>,
+                "qompose: layer file: the transform has data, for which the file has no part; give "
+                "it stored_size, store and restore, see transforms/transform.hpp");
 
   static void save(const std::filesystem::path& path, const layer_type& layer) {
     const std::span<const float> bias = layer.bias();
+    aligned_buffer<float> kept(transform_stored_size<transform>(layer.in_features()));
+    store_transform<transform>(layer.transform(), layer.in_features(), kept.data());
     const std::vector<stored_part> parts =
-        layer_parts<spec>(layer.out_features(), layer.in_features(), !bias.empty());
+        layer_parts<spec>(layer.out_features(), layer.in_features(), !bias.empty(), kept.size());
 
     safetensors_writer writer(path);
     writer.set_metadata("format", "qompose.layer");
@@ -112,6 +123,9 @@ struct file_format<linear<Recipe>> {
     writer.write("panels", std::as_bytes(layer.weights().panels()));
     std::size_t next = 1;
     if (!bias.empty()) writer.write(parts[next++].name, std::as_bytes(bias));
+    if (kept.size() > 0) {
+      writer.write(parts[next++].name, std::as_bytes(std::span(kept.data(), kept.size())));
+    }
     const auto beside = layer.weights().beside_codes();
     visit_codes_beside(beside, [&](const auto& codes, std::size_t, std::size_t) {
       writer.write(parts[next++].name, bytes_of(codes));
@@ -130,10 +144,13 @@ struct file_format<linear<Recipe>> {
       const std::size_t rows = file.extent("out_features");
       const std::size_t cols = file.extent("in_features");
       const bool has_bias = file.has("bias");
-      const std::vector<stored_part> parts = layer_parts<spec>(rows, cols, has_bias);
+      const std::size_t transform_floats = transform_stored_size<transform>(cols);
+      const std::vector<stored_part> parts =
+          layer_parts<spec>(rows, cols, has_bias, transform_floats);
       const std::vector<std::span<const std::byte>> bytes = file.match(parts);
 
-      const std::size_t first_beside = has_bias ? 2 : 1;
+      const std::size_t at_transform = has_bias ? 2 : 1;
+      const std::size_t first_beside = at_transform + (transform_floats > 0 ? 1 : 0);
       quantized_matrix<spec> beside(rows, cols, without_codes{});
       visit_codes_beside(beside, part_reader(std::span(parts).subspan(first_beside),
                                              std::span(bytes).subspan(first_beside)));
@@ -141,13 +158,18 @@ struct file_format<linear<Recipe>> {
       aligned_buffer<float> bias(has_bias ? rows : 0);
       if (bias.size() > 0) std::memcpy(bias.data(), bytes[1].data(), bytes[1].size());
       if (bias.size() > 0) require_finite("bias", {bias.data(), 1, bias.size()});
+      aligned_buffer<float> kept(transform_floats);
+      if (transform_floats > 0) {
+        std::memcpy(kept.data(), bytes[at_transform].data(), bytes[at_transform].size());
+      }
+      typename transform::data transform_data = restore_transform<transform>(kept.data(), cols);
       require_known_panels<spec>("panels", bytes[0]);
 
       packed_matrix<spec> weights(bytes_from(file.file(), bytes[0], where), beside);
       if constexpr (requires { requires is_progressive<typename spec::scale_type::format>; }) {
         if (rows > 0 && cols > 0) require_image("panels", weights.quantized());
       }
-      return layer_type(std::move(weights), std::move(bias));
+      return layer_type(std::move(weights), std::move(bias), std::move(transform_data));
     });
   }
 };

@@ -33,6 +33,11 @@ struct prepare_arguments {
   activation_tiles tiles;
 };
 
+/// Bytes between the rows of codes that a tile is made of.
+[[nodiscard]] QOMPOSE_INLINE constexpr std::size_t code_row_stride(std::size_t cols) noexcept {
+  return round_up(cols, 64);
+}
+
 /// One product Y = X W^T, for any range of panels.
 struct matmul_arguments {
   panel_pointers weights;

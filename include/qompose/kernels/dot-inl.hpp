@@ -29,7 +29,7 @@ constexpr std::size_t kEndlessRun = ~std::size_t{0};
 ///
 /// `Prepare` takes weights as the products want
 /// them (`StoreWeights` and `LoadWeights` keep that form in memory, kWeightBytes a byte),
-/// `LoadCodes` one quad of a token's codes (kCodeBytes in memory, stored by `StoreCodes`). Sums of
+/// `LoadCodes` one quad of a token's codes (8 bytes are x0, x2, x1, x3 in 16 bits). Sums of
 /// at most kRun quads are held in a `Partial`, which cannot overflow, and then added to int32 by
 /// `Flush`. A weight goes in as w - kShift.
 #if QOMPOSE_PLAIN_TARGET
@@ -48,7 +48,6 @@ struct Dot {
   static HWY_INLINE Weights Prepare(UBytes w) { return w; }
   static HWY_INLINE void StoreWeights(Weights w, std::uint8_t* p) { StoreBytes(w, p); }
   static HWY_INLINE Weights LoadWeights(const std::uint8_t* p) { return LoadBytes(p); }
-  static HWY_INLINE void StoreCodes(const std::int8_t* x, std::int8_t* p) { std::memcpy(p, x, 4); }
   static HWY_INLINE Codes LoadCodes(const std::int8_t* p) {
     Codes codes;
     std::memcpy(codes.lane, p, 4);
@@ -76,7 +75,6 @@ struct ByteOperands {
   static HWY_INLINE Weights Prepare(UBytes w) { return w; }
   static HWY_INLINE void StoreWeights(Weights w, std::uint8_t* p) { StoreBytes(w, p); }
   static HWY_INLINE Weights LoadWeights(const std::uint8_t* p) { return LoadBytes(p); }
-  static HWY_INLINE void StoreCodes(const std::int8_t* x, std::int8_t* p) { std::memcpy(p, x, 4); }
   static HWY_INLINE Codes LoadCodes(const std::int8_t* p) {
     std::int32_t word;
     std::memcpy(&word, p, sizeof(word));
@@ -183,10 +181,6 @@ struct Dot<kMost, false> : ByteOperands {
   }
   static HWY_INLINE Weights LoadWeights(const std::uint8_t* p) {
     return {hn::BitCast(DI16(), LoadBytes(p)), hn::BitCast(DI16(), LoadBytes(p + 4 * N))};
-  }
-  static HWY_INLINE void StoreCodes(const std::int8_t* x, std::int8_t* p) {
-    const std::int16_t wide[4] = {x[0], x[2], x[1], x[3]};
-    std::memcpy(p, wide, sizeof(wide));
   }
   static HWY_INLINE Codes LoadCodes(const std::int8_t* p) {
     return {BroadcastWord(p), BroadcastWord(p + 4)};

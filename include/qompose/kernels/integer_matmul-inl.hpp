@@ -72,10 +72,6 @@ struct IntegerMatmul : PanelAccess<Layout, kGroupCodes> {
   static constexpr std::size_t TileTokens(std::size_t n_tokens) {
     return n_tokens == 1 ? 1 : kTokens;
   }
-  static HWY_INLINE void StoreCodes(const std::int8_t* four, std::int8_t* at) {
-    Product::StoreCodes(four, at);
-  }
-
   /// Panels [first, last).
   static void Run(const Arguments& a, std::size_t first, std::size_t last) {
     if (a.n_tokens == 1) {
@@ -266,7 +262,7 @@ struct IntegerMatmul : PanelAccess<Layout, kGroupCodes> {
       const std::size_t stop = std::min(end, group_end);
       const std::size_t at = (tile * geometry.groups + g) * T;
 
-      VI sum[T][kV];
+      VI sum[T][kV] = {};
       Multiply<n, T, Source>(
           w, panel_bytes, x, stop - k,
           [&](std::size_t m, std::size_t v) QOMPOSE_FLATTEN {

@@ -19,6 +19,7 @@
 #include "qompose/kernels/pack-inl.hpp"
 #include "qompose/kernels/prepare-inl.hpp"
 #include "qompose/kernels/quantize-inl.hpp"
+#include "qompose/kernels/transforms-inl.hpp"
 
 QOMPOSE_BEFORE_NAMESPACE();
 namespace qompose {
@@ -33,6 +34,8 @@ struct Kernels {
   using float_matmul = FloatMatmul<Layout>;
   template <class Matmul, class Transform, class Rounding>
   using prepare = Prepare<Matmul, Transform, Rounding>;
+  template <class Transform>
+  using transform_row = TransformRow<Transform>;
   using range_of = RangeOf;
   template <class Element, class Zero>
   using encode = Encode<Element, Zero>;

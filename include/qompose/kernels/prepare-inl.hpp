@@ -18,81 +18,15 @@
 #include <limits>
 
 #include "qompose/kernels/arguments.hpp"
+#include "qompose/kernels/interleave-inl.hpp"
 #include "qompose/kernels/quantize-inl.hpp"
 #include "qompose/kernels/simd-inl.hpp"
-#include "qompose/transforms/block_hadamard.hpp"
-#include "qompose/transforms/no_transform.hpp"
+#include "qompose/kernels/transforms-inl.hpp"
 
 QOMPOSE_BEFORE_NAMESPACE();
 namespace qompose {
 inline namespace QOMPOSE_ISA {
 namespace HWY_NAMESPACE {
-
-/// A transform on rows; the scalar reference serves where no vector version is written.
-template <class Transform>
-struct ApplyTransform {
-  static HWY_INLINE void Run(const typename Transform::data& data, float* row, std::size_t n) {
-    Transform::forward(data, row, n);
-  }
-};
-
-template <std::size_t kBlock>
-struct ApplyTransform<block_hadamard<kBlock>> {
-  using Transform = block_hadamard<kBlock>;
-
-  static HWY_INLINE void Run(const typename Transform::data& data, float* row, std::size_t n) {
-    while (n > 0) {
-      const std::size_t length = Transform::block_at(n);
-      if (length < N || N == 1) {
-        Transform::forward(data, row, length);
-      } else {
-        Block(row, length);
-      }
-      row += length;
-      n -= length;
-    }
-  }
-
- private:
-  /// (a, b) -> (a + b, a - b) between lanes `stride` apart, within one vector.
-  template <std::size_t stride>
-  static HWY_INLINE VF WithinVector(VF v) {
-    alignas(64) std::int32_t partner[N];
-    for (std::size_t i = 0; i < N; ++i) partner[i] = static_cast<std::int32_t>(i ^ stride);
-    alignas(64) std::uint32_t sign[N];
-    for (std::size_t i = 0; i < N; ++i) sign[i] = (i & stride) != 0 ? 0x8000'0000u : 0u;
-    const VF other = hn::TableLookupLanes(v, hn::SetTableIndices(DF(), partner));
-    // The upper lane becomes other - v: exactly a - b, as v only changes its sign.
-    const hn::Rebind<std::uint32_t, DF> du;
-    const VF signed_v = hn::BitCast(DF(), hn::Xor(hn::BitCast(du, v), hn::Load(du, sign)));
-    return hn::Add(other, signed_v);
-  }
-
-  static HWY_INLINE void Block(float* row, std::size_t length) {
-    for (std::size_t i = 0; i < length; i += N) {
-      VF v = hn::LoadU(DF(), row + i);
-      if constexpr (N > 1) v = WithinVector<1>(v);
-      if constexpr (N > 2) v = WithinVector<2>(v);
-      if constexpr (N > 4) v = WithinVector<4>(v);
-      if constexpr (N > 8) v = WithinVector<8>(v);
-      hn::StoreU(v, DF(), row + i);
-    }
-    for (std::size_t stride = N; stride < length; stride *= 2) {
-      for (std::size_t start = 0; start < length; start += 2 * stride) {
-        for (std::size_t i = start; i < start + stride; i += N) {
-          const VF a = hn::LoadU(DF(), row + i);
-          const VF b = hn::LoadU(DF(), row + i + stride);
-          hn::StoreU(hn::Add(a, b), DF(), row + i);
-          hn::StoreU(hn::Sub(a, b), DF(), row + i + stride);
-        }
-      }
-    }
-    const VF factor = hn::Set(DF(), Transform::normalization(length));
-    for (std::size_t i = 0; i < length; i += N) {
-      hn::StoreU(hn::Mul(hn::LoadU(DF(), row + i), factor), DF(), row + i);
-    }
-  }
-};
 
 /// Codes of a stretch of a row that shares one scale, in integers of `Format`: nearest even after a
 /// true division.
@@ -118,21 +52,14 @@ struct QuantizeRow {
                                                                      codes);
     return scale;
   }
-
-  /// Sum of n codes.
-  static HWY_INLINE std::int32_t Sum(const std::int8_t* codes, std::size_t n) {
-    std::int32_t sum = 0;
-    for (std::size_t i = 0; i < n; ++i) sum += codes[i];
-    return sum;
-  }
 };
 
 /// Makes tiles of float activations for @ref FloatMatmul, rounded by `Rounding`, or of int8 codes
 /// for @ref IntegerMatmul.
 ///
-/// @tparam Rounding  for floats, `Run(row, n)` rounds a row in place, or void where nothing is to
-/// be
-///                   rounded; for integers, the format of the codes
+/// @tparam Rounding  for floats, what rounds a row in place by `Run(row, n)`, or void; for
+/// integers,
+///                   the format of the codes
 template <class Matmul, class Transform, class Rounding>
 struct Prepare {
   static constexpr std::size_t TileTokens(std::size_t n_tokens) {
@@ -142,11 +69,17 @@ struct Prepare {
   static constexpr bool kInteger = Matmul::kInteger;
   static constexpr bool kRounds = !kInteger && !std::is_same_v<Rounding, void>;
 
-  /// Tile `tile`, tokens [tile * tile_tokens, ...); `codes` is scratch, one row.
+  /// Tile `tile`, tokens [tile * tile_tokens, ...).
+  /// @param scratch  a row of floats
+  /// @param codes    tile_tokens rows of codes, detail::code_row_stride apart; unused for floats
   static void Run(const detail::prepare_arguments& a, const typename Transform::data& data,
                   std::size_t tile, float* scratch, std::int8_t* codes) {
     if constexpr (kInteger) {
-      Codes(a, data, tile, scratch, codes);
+      if (TileTokens(a.n_tokens) == 1) {
+        Codes<1>(a, data, tile, scratch, codes);
+      } else {
+        Codes<TileTokens(2)>(a, data, tile, scratch, codes);
+      }
     } else {
       (void)codes;
       Floats(a, data, tile, scratch);
@@ -162,8 +95,7 @@ struct Prepare {
     if constexpr (Transform::is_identity && !kRounds) {
       return x;
     } else {
-      std::memcpy(scratch, x, a.geometry.cols * sizeof(float));
-      ApplyTransform<Transform>::Run(data, scratch, a.geometry.cols);
+      ApplyTransform<Transform>::Run(data, x, scratch, a.geometry.cols);
       if constexpr (kRounds) Rounding::Run(scratch, a.geometry.cols);
       return scratch;
     }
@@ -191,58 +123,53 @@ struct Prepare {
   }
 
   /// The tile as codes, with scales, corrections and, for offsets, sums.
+  template <std::size_t kWidth>
   static void Codes(const detail::prepare_arguments& a, const typename Transform::data& data,
                     std::size_t tile, float* scratch, std::int8_t* codes) {
     const panel_geometry& geometry = a.geometry;
-    const std::size_t width = TileTokens(a.n_tokens);
+    const std::size_t stride = detail::code_row_stride(geometry.cols);
     auto* out = reinterpret_cast<std::int8_t*>(a.tiles.values) +
-                tile * width * geometry.padded_cols / 4 * Matmul::kCodeBytes;
-    for (std::size_t m = 0; m < width; ++m) {
-      const std::size_t t = tile * width + m;
-      float* scales = a.tiles.scales + tile * a.code_groups * width + m;
+                tile * kWidth * geometry.padded_cols / 4 * Matmul::kCodeBytes;
+    // The codes of one token are its tile but for padding.
+    constexpr bool kMayBeTile = kWidth == 1 && Matmul::kCodeBytes == 4;
+    if (kMayBeTile && geometry.padded_cols == geometry.cols) codes = out;
+    for (std::size_t m = 0; m < kWidth; ++m) {
+      const std::size_t t = tile * kWidth + m;
+      float* scales = a.tiles.scales + tile * a.code_groups * kWidth + m;
       if (t < a.n_tokens) {
-        QuantizeToken(a, Row(a, data, t, scratch), scales, width, codes);
+        QuantizeToken<kWidth>(a, Row(a, data, t, scratch), scales, codes + m * stride);
       } else {
-        std::memset(codes, 0, geometry.cols);
-        for (std::size_t s = 0; s < a.code_groups; ++s) scales[s * width] = 0.0f;
+        std::memset(codes + m * stride, 0, geometry.cols);
+        for (std::size_t s = 0; s < a.code_groups; ++s) scales[s * kWidth] = 0.0f;
       }
-      for (std::size_t g = 0; g < geometry.groups; ++g) {
-        const std::size_t first = g * geometry.group_cols;
-        const std::size_t count = std::min(geometry.group_cols, geometry.cols - first);
-        const std::size_t padded =
-            std::min(geometry.group_stride, geometry.padded_cols - g * geometry.group_stride);
-        Interleave(codes + first, count, padded,
-                   out + (g * geometry.group_stride / 4 * width + m) * Matmul::kCodeBytes, width);
-        const std::int32_t sum = QuantizeRow<Rounding>::Sum(codes + first, count);
-        const std::size_t at = (tile * geometry.groups + g) * width + m;
-        a.tiles.corrections[at] = Matmul::kCorrection * sum;
-        if constexpr (Matmul::kHasOffset) a.tiles.sums[at] = static_cast<float>(sum);
+    }
+    for (std::size_t g = 0; g < geometry.groups; ++g) {
+      const std::size_t first = g * geometry.group_cols;
+      const std::size_t count = std::min(geometry.group_cols, geometry.cols - first);
+      const std::size_t padded =
+          std::min(geometry.group_stride, geometry.padded_cols - g * geometry.group_stride);
+      std::int8_t* group = out + g * geometry.group_stride / 4 * kWidth * Matmul::kCodeBytes;
+      std::int32_t sums[kWidth];
+      InterleaveCodes<kWidth, Matmul::kCodeBytes>::Run(codes + first, stride, count, padded, group,
+                                                       sums);
+      const std::size_t at = (tile * geometry.groups + g) * kWidth;
+      for (std::size_t m = 0; m < kWidth; ++m) {
+        a.tiles.corrections[at + m] = Matmul::kCorrection * sums[m];
+        if constexpr (Matmul::kHasOffset) a.tiles.sums[at + m] = static_cast<float>(sums[m]);
       }
     }
   }
 
   /// The codes of one token, with a scale for each of its groups; scales take in what the integers
   /// of the weights are raised by.
+  template <std::size_t kWidth>
   static HWY_INLINE void QuantizeToken(const detail::prepare_arguments& a, const float* row,
-                                       float* scales, std::size_t width, std::int8_t* codes) {
+                                       float* scales, std::int8_t* codes) {
     for (std::size_t s = 0; s < a.code_groups; ++s) {
       const std::size_t first = s * a.code_group_cols;
       const std::size_t count = std::min(a.code_group_cols, a.geometry.cols - first);
-      scales[s * width] =
+      scales[s * kWidth] =
           QuantizeRow<Rounding>::Run(row + first, count, codes + first) * Matmul::kCodeFactor;
-    }
-  }
-
-  /// Four codes at a time to every width-th quad, then zeros up to `padded`.
-  static HWY_INLINE void Interleave(const std::int8_t* codes, std::size_t count, std::size_t padded,
-                                    std::int8_t* out, std::size_t width) {
-    const std::size_t step = width * Matmul::kCodeBytes;
-    std::size_t c = 0;
-    for (; c + 4 <= count; c += 4, out += step) Matmul::StoreCodes(codes + c, out);
-    for (; c < padded; c += 4, out += step) {
-      std::int8_t quad[4] = {};
-      if (c < count) std::memcpy(quad, codes + c, count - c);
-      Matmul::StoreCodes(quad, out);
     }
   }
 };

@@ -67,30 +67,38 @@ struct RangeOf {
 
   /// {-peak, peak} with the largest magnitude as the peak, for rules that treat both signs alike.
   static HWY_INLINE value_range Symmetric(const float* x, std::size_t n) {
-    std::int32_t top = 0;
+    // Words of magnitudes, shifted left: that takes no constant, for which compilers would load.
+    std::uint32_t top = 0;
     std::size_t i = 0;
     if (n >= N && N > 1) {
-      VI magnitude[4];
-      Unroll<4>([&](auto j) QOMPOSE_FLATTEN { magnitude[j] = hn::Zero(DI()); });
-      for (; i + 4 * N <= n; i += 4 * N) {
+      VU words[4];
+      Unroll<4>([&](auto j) QOMPOSE_FLATTEN { words[j] = hn::Zero(DU()); });
+      const auto word = [&](std::size_t at) QOMPOSE_FLATTEN {
+        const VU v = hn::BitCast(DU(), hn::LoadU(DF(), x + at));
+        return hn::Add(v, v);
+      };
+      for (; i + 8 * N <= n; i += 8 * N) {
         Unroll<4>([&](auto j) QOMPOSE_FLATTEN {
-          magnitude[j] = hn::Max(magnitude[j], Magnitude(hn::LoadU(DF(), x + i + j * N)));
+          const VU pair = hn::Max(word(i + j * N), word(i + (j + 4) * N));
+          words[j] = hn::Max(words[j], pair);
         });
       }
-      for (; i + N <= n; i += N) {
-        magnitude[0] = hn::Max(magnitude[0], Magnitude(hn::LoadU(DF(), x + i)));
+      if (i + 4 * N <= n) {
+        Unroll<4>([&](auto j) QOMPOSE_FLATTEN { words[j] = hn::Max(words[j], word(i + j * N)); });
+        i += 4 * N;
       }
-      if (i < n) magnitude[1] = hn::Max(magnitude[1], Magnitude(hn::LoadU(DF(), x + n - N)));
-      top = hn::GetLane(hn::MaxOfLanes(
-          DI(), hn::Max(hn::Max(magnitude[0], magnitude[1]), hn::Max(magnitude[2], magnitude[3]))));
+      for (; i + N <= n; i += N) words[0] = hn::Max(words[0], word(i));
+      if (i < n) words[1] = hn::Max(words[1], word(n - N));
+      const VU most = hn::Max(hn::Max(words[0], words[1]), hn::Max(words[2], words[3]));
+      top = hn::GetLane(hn::MaxOfLanes(DU(), most)) >> 1;
       i = n;
     }
     for (; i < n; ++i) {
-      std::int32_t word;
-      std::memcpy(&word, x + i, sizeof(word));
-      top = std::max(top, word & kInfinityMask);
+      std::uint32_t bits;
+      std::memcpy(&bits, x + i, sizeof(bits));
+      top = std::max(top, (bits << 1) >> 1);
     }
-    if (top >= kInfinity) return NotFinite();
+    if (top >= std::uint32_t{kInfinity}) return NotFinite();
     float peak;
     std::memcpy(&peak, &top, sizeof(peak));
     return {-peak, peak};
@@ -106,6 +114,9 @@ struct RangeOf {
   }
 
  private:
+  using DU = hn::Rebind<std::uint32_t, DF>;
+  using VU = hn::Vec<DU>;
+
   static constexpr std::int32_t kInfinity = 0x7f80'0000;
   static constexpr std::int32_t kInfinityMask = 0x7fff'ffff;
 

@@ -9,6 +9,7 @@
 #include <cstring>
 #include <span>
 #include <string>
+#include <utility>
 
 #include "qompose/core/aligned_buffer.hpp"
 #include "qompose/core/error.hpp"
@@ -19,6 +20,26 @@
 #include "qompose/rules/default_rule.hpp"
 
 namespace qompose {
+namespace detail {
+inline namespace QOMPOSE_ISA {
+
+/// Folds a transform into rows of weights, by vector where that is the map of the activations.
+template <class Transform, class Isa = isa_tag>
+void fold_rows(const typename Transform::data& data, matrix_view<float> rows) {
+  if constexpr (requires { requires Transform::folds_as_forward; }) {
+    with_best_target<Isa>([&]<class Target>() {
+      for (std::size_t r = 0; r < rows.rows(); ++r) {
+        Target::template transform_row<Transform>::Run(data, rows.row(r), rows.row(r), rows.cols());
+      }
+    });
+  } else {
+    for (std::size_t r = 0; r < rows.rows(); ++r) Transform::fold(data, rows.row(r), rows.cols());
+  }
+}
+
+}  // namespace QOMPOSE_ISA
+}  // namespace detail
+
 inline namespace QOMPOSE_ISA {
 
 /// Packs weights that are read a few rows at a time, so that the dense matrix never exists whole.
@@ -31,22 +52,25 @@ inline namespace QOMPOSE_ISA {
 /// @param bias        [out_features], or empty
 /// @param rule        finds the scales: `absmax{}`, `mse_search{}`
 /// @param run         who runs the rows; the result does not depend on it
+/// @param transform   data of the recipe's transform, for rows of cols elements
 /// @throws qompose::value_error at a NaN or an infinity, naming its position
-/// @throws qompose::shape_error if the bias has another length than out_features
+/// @throws qompose::shape_error if the bias has another length than out_features, or the transform
+///         is not for rows of cols elements
 /// @par Cost  64 dense rows of scratch memory a thread; the whole matrix where scales are shared
 ///            between distant rows
-template <class Recipe, class ReadRows, class Rule = default_rule, executor Executor = serial>
+template <class Recipe, class ReadRows, class Rule, executor Executor>
 [[nodiscard]] linear<Recipe> compress_rows(std::size_t rows, std::size_t cols,
-                                           const ReadRows& read_rows,
-                                           std::span<const float> bias = {}, const Rule& rule = {},
-                                           const Executor& run = {}) {
+                                           const ReadRows& read_rows, std::span<const float> bias,
+                                           const Rule& rule, const Executor& run,
+                                           typename linear<Recipe>::transform_data transform) {
   using spec = typename linear<Recipe>::weight_spec;
-  using transform = typename linear<Recipe>::transform_type;
+  using transform_type = typename linear<Recipe>::transform_type;
   if (!bias.empty() && bias.size() != rows) {
     throw shape_error("compress: bias: " + std::to_string(bias.size()) + " elements, expected " +
                       std::to_string(rows));
   }
   if (!bias.empty()) detail::require_finite("compress: bias", {bias.data(), 1, bias.size()});
+  detail::require_transform_data<transform_type>(transform, cols);
 
   packed_matrix<spec> packed(rows, cols);
   constexpr std::size_t rows_together = detail::rows_that_share<spec>();
@@ -59,10 +83,7 @@ template <class Recipe, class ReadRows, class Rule = default_rule, executor Exec
     read_rows(first, count, dense.data());
     const matrix_view<float> view(dense.data(), count, cols);
     detail::require_finite("compress: weights", view, first);
-    const typename transform::data data{};
-    if constexpr (!transform::is_identity) {
-      for (std::size_t r = 0; r < count; ++r) transform::fold(data, view.row(r), cols);
-    }
+    if constexpr (!transform_type::is_identity) detail::fold_rows<transform_type>(transform, view);
     quantized_matrix<spec> quantized(count, cols);
     if constexpr (requires { rule.quantize(quantized, view); }) {
       rule.quantize(quantized, view);
@@ -77,28 +98,52 @@ template <class Recipe, class ReadRows, class Rule = default_rule, executor Exec
 
   aligned_buffer<float> kept_bias(bias.size());
   if (!bias.empty()) std::memcpy(kept_bias.data(), bias.data(), bias.size_bytes());
-  return linear<Recipe>(std::move(packed), std::move(kept_bias));
+  return linear<Recipe>(std::move(packed), std::move(kept_bias), std::move(transform));
+}
+
+/// The same for transforms whose data follows from the length of the rows.
+template <class Recipe, class ReadRows, class Rule = default_rule, executor Executor = serial>
+[[nodiscard]] linear<Recipe> compress_rows(std::size_t rows, std::size_t cols,
+                                           const ReadRows& read_rows,
+                                           std::span<const float> bias = {}, const Rule& rule = {},
+                                           const Executor& run = {}) {
+  using transform_type = typename linear<Recipe>::transform_type;
+  return compress_rows<Recipe>(rows, cols, read_rows, bias, rule, run,
+                               detail::transform_data_for<transform_type>(cols));
 }
 
 /// Compresses dense weights as a recipe says, needing no data: transform, then rounding.
 ///
-/// @tparam Recipe  a recipe or a tensor spec
-/// @param weights  [out_features, in_features], finite
-/// @param bias     [out_features], or empty for none
-/// @param rule     finds the scales: `absmax{}`, `mse_search{}`
-/// @param run      who runs the rows; the result does not depend on it
+/// @tparam Recipe    a recipe or a tensor spec
+/// @param weights    [out_features, in_features], finite
+/// @param bias       [out_features], or empty for none
+/// @param rule       finds the scales: `absmax{}`, `mse_search{}`
+/// @param run        who runs the rows; the result does not depend on it
+/// @param transform  data of the recipe's transform, such as the factors of a `channel_scale`
 /// @throws qompose::value_error at a NaN or an infinity, naming its position
-/// @throws qompose::shape_error if the bias has another length than out_features
-template <class Recipe, class Rule = default_rule, executor Executor = serial>
-[[nodiscard]] linear<Recipe> compress(matrix_view<const float> weights,
-                                      std::span<const float> bias = {}, const Rule& rule = {},
-                                      const Executor& run = {}) {
+/// @throws qompose::shape_error if the bias has another length than out_features, or the transform
+///         is not for in_features
+template <class Recipe, class Rule, executor Executor>
+[[nodiscard]] linear<Recipe> compress(matrix_view<const float> weights, std::span<const float> bias,
+                                      const Rule& rule, const Executor& run,
+                                      typename linear<Recipe>::transform_data transform) {
   const auto read_rows = [&](std::size_t first, std::size_t count, float* out) {
     for (std::size_t r = 0; r < count; ++r) {
       std::copy_n(weights.row(first + r), weights.cols(), out + r * weights.cols());
     }
   };
-  return compress_rows<Recipe>(weights.rows(), weights.cols(), read_rows, bias, rule, run);
+  return compress_rows<Recipe>(weights.rows(), weights.cols(), read_rows, bias, rule, run,
+                               std::move(transform));
+}
+
+/// The same for transforms whose data follows from in_features.
+template <class Recipe, class Rule = default_rule, executor Executor = serial>
+[[nodiscard]] linear<Recipe> compress(matrix_view<const float> weights,
+                                      std::span<const float> bias = {}, const Rule& rule = {},
+                                      const Executor& run = {}) {
+  using transform_type = typename linear<Recipe>::transform_type;
+  return compress<Recipe>(weights, bias, rule, run,
+                          detail::transform_data_for<transform_type>(weights.cols()));
 }
 
 }  // namespace QOMPOSE_ISA

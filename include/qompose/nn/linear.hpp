@@ -115,6 +115,7 @@ class linear {
   using weight_spec = typename recipe_type::weight_spec;
   using activation_spec = typename recipe_type::activation_spec;
   using transform_type = typename recipe_type::transform_type;
+  using transform_data = typename transform_type::data;
   using layout = panel_layout<weight_spec>;
 
   /// Whether the products run on integers.
@@ -126,7 +127,16 @@ class linear {
   /// @param weights  [out_features, in_features]
   /// @param bias     [out_features], or empty
   QOMPOSE_INLINE linear(packed_matrix<weight_spec> weights, aligned_buffer<float> bias)
-      : weights_(std::move(weights)), bias_(std::move(bias)) {}
+      : weights_(std::move(weights)),
+        bias_(std::move(bias)),
+        transform_(detail::transform_data_for<transform_type>(in_features())) {}
+  /// The same with the transform that was folded into the weights.
+  /// @throws qompose::shape_error if its data is not for rows of in_features
+  QOMPOSE_INLINE linear(packed_matrix<weight_spec> weights, aligned_buffer<float> bias,
+                        transform_data transform)
+      : weights_(std::move(weights)), bias_(std::move(bias)), transform_(std::move(transform)) {
+    detail::require_transform_data<transform_type>(transform_, in_features());
+  }
 
   [[nodiscard]] QOMPOSE_INLINE std::size_t in_features() const noexcept {
     return weights_.geometry().cols;
@@ -134,9 +144,10 @@ class linear {
   [[nodiscard]] QOMPOSE_INLINE std::size_t out_features() const noexcept {
     return weights_.geometry().rows;
   }
-  /// Bytes of codes, scales and bias, padding to the kernels' step included.
+  /// Bytes of codes, scales, bias and transform, padding to the kernels' step included.
   [[nodiscard]] QOMPOSE_INLINE std::size_t storage_bytes() const noexcept {
-    return weights_.storage_bytes() + bias_.size() * sizeof(float);
+    return weights_.storage_bytes() + bias_.size() * sizeof(float) +
+           detail::transform_bytes<transform_type>(transform_);
   }
   /// The stored weights as the kernels read them, transform still folded in.
   [[nodiscard]] QOMPOSE_INLINE const packed_matrix<weight_spec>& weights() const noexcept {
@@ -149,6 +160,10 @@ class linear {
   /// [out_features], or empty.
   [[nodiscard]] QOMPOSE_INLINE std::span<const float> bias() const noexcept {
     return {bias_.data(), bias_.size()};
+  }
+  /// What the transform stores; nothing for most.
+  [[nodiscard]] QOMPOSE_INLINE const transform_data& transform() const noexcept {
+    return transform_;
   }
   /// Row r of the effective weights in the original basis.
   /// @param r    output feature, unchecked
@@ -189,6 +204,8 @@ class linear {
     const std::size_t width = kernels.tile_tokens(x.rows());
     const std::size_t tiles = divide_up(x.rows(), width);
     const std::size_t workers = std::min<std::size_t>(tiles, 16);
+    const std::size_t worker_codes =
+        uses_integers ? width * detail::code_row_stride(in_features()) : 0;
 
     detail::activation_tiles prepared;
     float* rows = nullptr;
@@ -205,7 +222,7 @@ class linear {
         }
       }
       rows = memory.take<float>(workers * round_up(in_features(), 16));
-      codes = memory.take<std::int8_t>(workers * round_up(in_features(), 64));
+      codes = memory.take<std::int8_t>(workers * worker_codes);
       return memory.used();
     };
     lay_out(scratch.reserve(lay_out(nullptr)));
@@ -215,7 +232,7 @@ class linear {
     const auto prepare_share = [&](std::size_t worker) {
       for (std::size_t t = worker; t < tiles; t += workers) {
         kernels.prepare(prepare, transform_, t, rows + worker * round_up(in_features(), 16),
-                        codes + worker * round_up(in_features(), 64));
+                        codes + worker * worker_codes);
       }
     };
     // A few rows are done before another thread could wake up.
@@ -313,7 +330,7 @@ class linear {
 
   packed_matrix<weight_spec> weights_;
   aligned_buffer<float> bias_;
-  [[no_unique_address]] typename transform_type::data transform_;
+  [[no_unique_address]] transform_data transform_;
   [[no_unique_address]] typename recipe_type::sparsity_type::data sparsity_;
   [[no_unique_address]] typename recipe_type::low_rank_type::data low_rank_;
   [[no_unique_address]] typename recipe_type::outliers_type::data outliers_;

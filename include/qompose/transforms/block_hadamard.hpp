@@ -11,6 +11,7 @@
 #include "qompose/core/config.hpp"
 #include "qompose/core/fixed_text.hpp"
 #include "qompose/transforms/transform.hpp"
+#include "qompose/transforms/walsh_hadamard.hpp"
 
 namespace qompose {
 
@@ -42,6 +43,7 @@ struct block_hadamard {
   static constexpr std::string_view name = name_.view();
   static constexpr bool is_identity = false;
   static constexpr std::size_t block_size = N;
+  static constexpr bool folds_as_forward = true;
 
   /// Rotates a row of n elements in place.
   QOMPOSE_INLINE static void forward(const data&, float* row, std::size_t n) noexcept {
@@ -73,16 +75,7 @@ struct block_hadamard {
   QOMPOSE_INLINE static void rotate(float* row, std::size_t n) noexcept {
     while (n > 0) {
       const std::size_t length = block_at(n);
-      for (std::size_t stride = 1; stride < length; stride *= 2) {
-        for (std::size_t start = 0; start < length; start += 2 * stride) {
-          for (std::size_t i = start; i < start + stride; ++i) {
-            const float a = row[i];
-            const float b = row[i + stride];
-            row[i] = a + b;
-            row[i + stride] = a - b;
-          }
-        }
-      }
+      detail::walsh_hadamard(row, length);
       const float factor = normalization(length);
       for (std::size_t i = 0; i < length; ++i) row[i] *= factor;
       row += length;

@@ -1,0 +1,115 @@
+// SPDX-License-Identifier: Apache-2.0
+// No #pragma once: compiled once per target.
+
+/// @file
+/// @brief Transforms on rows of activations, by vector.
+
+#if defined(QOMPOSE_KERNELS_TRANSFORMS_INL_HPP_) == defined(HWY_TARGET_TOGGLE)
+#ifdef QOMPOSE_KERNELS_TRANSFORMS_INL_HPP_
+#undef QOMPOSE_KERNELS_TRANSFORMS_INL_HPP_
+#else
+#define QOMPOSE_KERNELS_TRANSFORMS_INL_HPP_
+#endif
+
+#include <cstddef>
+#include <cstring>
+
+#include "qompose/kernels/hadamard-inl.hpp"
+#include "qompose/kernels/signed_sums-inl.hpp"
+#include "qompose/kernels/simd-inl.hpp"
+#include "qompose/transforms/block_hadamard.hpp"
+#include "qompose/transforms/hadamard.hpp"
+#include "qompose/transforms/then.hpp"
+
+QOMPOSE_BEFORE_NAMESPACE();
+namespace qompose {
+inline namespace QOMPOSE_ISA {
+namespace HWY_NAMESPACE {
+
+/// A transform on rows; the scalar reference serves where no vector version is written.
+template <class Transform>
+struct ApplyTransform {
+  /// @param x  n floats
+  /// @param y  n floats, overwritten; may be x
+  static HWY_INLINE void Run(const typename Transform::data& data, const float* x, float* y,
+                             std::size_t n) {
+    if (x != y) std::memcpy(y, x, n * sizeof(float));
+    Transform::forward(data, y, n);
+  }
+};
+
+/// A factor for each channel.
+template <class Transform>
+  requires requires(const typename Transform::data& data) { data.factors; }
+struct ApplyTransform<Transform> {
+  static HWY_INLINE void Run(const typename Transform::data& data, const float* x, float* y,
+                             std::size_t n) {
+    const float* factors = data.factors.data();
+    const std::size_t whole = n / N * N;
+    for (std::size_t i = 0; i < whole; i += N) {
+      const VF v = hn::LoadU(DF(), x + i);
+      hn::StoreU(hn::Mul(v, hn::LoadU(DF(), factors + i)), DF(), y + i);
+    }
+    if (whole < n) {
+      const VF v = LoadFirst(x + whole, n - whole);
+      StoreFirst(hn::Mul(v, LoadFirst(factors + whole, n - whole)), y + whole, n - whole);
+    }
+  }
+};
+
+template <class A, class B>
+struct ApplyTransform<then<A, B>> {
+  static HWY_INLINE void Run(const typename then<A, B>::data& data, const float* x, float* y,
+                             std::size_t n) {
+    ApplyTransform<A>::Run(data.first, x, y, n);
+    ApplyTransform<B>::Run(data.second, y, y, n);
+  }
+};
+
+template <std::size_t kBlock>
+struct ApplyTransform<block_hadamard<kBlock>> {
+  using Transform = block_hadamard<kBlock>;
+
+  static HWY_INLINE void Run(const typename Transform::data& data, const float* x, float* y,
+                             std::size_t n) {
+    std::size_t done = 0;
+    while (done < n) {
+      const std::size_t length = Transform::block_at(n - done);
+      const std::size_t count = (n - done) / length;
+      if (length < N || N == 1) {
+        if (x != y) std::memcpy(y + done, x + done, (n - done) * sizeof(float));
+        return Transform::forward(data, y + done, n - done);
+      }
+      WalshHadamard::Run(x + done, y + done, length, count, Transform::normalization(length));
+      done += count * length;
+    }
+  }
+};
+
+template <>
+struct ApplyTransform<hadamard> {
+  static HWY_INLINE void Run(const hadamard::data& data, const float* x, float* y, std::size_t n) {
+    if (data.width < N || N == 1) {
+      if (x != y) std::memcpy(y, x, n * sizeof(float));
+      return hadamard::forward(data, y, n);
+    }
+    const bool is_mixed = data.order > 1;
+    WalshHadamard::Run(x, y, data.width, n / data.width, is_mixed ? 1.0f : data.factor);
+    if (is_mixed) SignedSums::Run(data.signs.data(), data.order, y, data.width, data.factor);
+  }
+};
+
+/// A transform of one row, for callers outside the kernels.
+template <class Transform>
+struct TransformRow {
+  static void Run(const typename Transform::data& data, const float* x, float* y, std::size_t n) {
+    ApplyTransform<Transform>::Run(data, x, y, n);
+  }
+};
+
+}  // namespace HWY_NAMESPACE
+}  // namespace QOMPOSE_ISA
+}  // namespace qompose
+QOMPOSE_AFTER_NAMESPACE();
+
+#endif  // toggle
