@@ -17,6 +17,7 @@
 #include "qompose/io/matrix_file.hpp"
 #include "qompose/nn/compress.hpp"
 #include "qompose/recipe/presets.hpp"
+#include "qompose/transforms/random_signs.hpp"
 #include "support/catch.hpp"
 #include "support/contains.hpp"
 #include "support/edited_safetensors.hpp"
@@ -24,6 +25,7 @@
 #include "support/matrix.hpp"
 #include "support/same.hpp"
 #include "support/temporary_folder.hpp"
+#include "support/transform_data.hpp"
 
 namespace qp = qompose;
 using namespace qompose_tests;
@@ -106,6 +108,41 @@ TEST_CASE("layer_file: a file of another composition is an error that prints bot
   // A spec alone means the recipe with these weights.
   qp::save(path, qp::compress<qp::w4_g32>(random_matrix(4, 64, 3).view()));
   CHECK(qp::load<qp::linear<qp::w4a32_g32>>(path).in_features() == 64);
+}
+
+TEST_CASE("layer_file: the data of a transform is kept", "[io][layer_file]") {
+  using recipe = qp::recipe<
+      qp::weight<qp::w8_channel>, qp::activation<qp::a8_token>,
+      qp::transform<qp::then<qp::channel_scale, qp::then<qp::random_signs<5>, qp::hadamard>>>>;
+  using data = qp::linear<recipe>::transform_data;
+  const temporary_folder folder;
+  const auto path = folder / "layer.safetensors";
+  const matrix bias = random_matrix(1, 20, 4);
+  const matrix w = random_matrix(20, 48, 3);
+  const data transform{some_data<qp::channel_scale>(48),
+                       some_data<qp::then<qp::random_signs<5>, qp::hadamard>>(48)};
+  for (const bool has_bias : {false, true}) {
+    const auto layer = qp::compress<recipe>(
+        w.view(), has_bias ? std::span<const float>(bias.values()) : std::span<const float>(),
+        qp::absmax{}, qp::serial{}, transform);
+    qp::save(path, layer);
+    const auto loaded = qp::load<qp::linear<recipe>>(path);
+    const matrix x = random_matrix(3, 48, 6);
+    CHECK(same(loaded.quantized(), layer.quantized()));
+    CHECK(outputs(loaded, x) == outputs(layer, x));
+    CHECK(loaded.storage_bytes() == layer.storage_bytes());
+  }
+  // A factor of zero, which nothing could undo.
+  edited_safetensors file(path);
+  CHECK(file.header["transform"]["shape"] == nlohmann::json{48});
+  file.put("transform", 8, 0.0f);
+  file.write(path);
+  CHECK_THROWS_WITH(qp::load<qp::linear<recipe>>(path),
+                    contains("channel_scale: factor of channel 2: 0.0"));
+
+  CHECK_THROWS_AS(qp::compress<recipe>(random_matrix(20, 47, 3).view(), {}, qp::absmax{},
+                                       qp::serial{}, transform),
+                  qp::shape_error);
 }
 
 TEST_CASE("layer_file: metadata that is missing or wrong is an error", "[io][layer_file]") {
