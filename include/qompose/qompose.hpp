@@ -12,6 +12,7 @@
 #if HWY_ONCE
 #include "qompose/nn/attention.hpp"
 #include "qompose/nn/compress.hpp"
+#include "qompose/nn/conv2d.hpp"
 #include "qompose/nn/elementwise.hpp"
 #include "qompose/nn/integer_linear.hpp"
 #include "qompose/nn/kv_cache.hpp"
