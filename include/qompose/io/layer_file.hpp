@@ -67,18 +67,20 @@ struct kept_file : memory_keeper {
 }
 
 /// All parts of a layer: panels, bias, then what is beside the codes.
+/// @tparam Packed  what the panels are read into
 /// @throws qompose::file_error if a size overflows
-template <tensor_spec Spec>
+template <tensor_spec Spec, class Packed = packed_matrix<Spec>>
 [[nodiscard]] std::vector<stored_part> layer_parts(std::size_t rows, std::size_t cols,
                                                    bool has_bias) {
   // Padding multiplies sizes by less than this; what follows then cannot overflow.
-  constexpr std::size_t most_padding = 4 * 16 * 8;
+  constexpr std::size_t most_padding = 4 * 16 * 64;
   const std::string what = "panels";
   static_cast<void>(checked_product(checked_product(checked_sum(rows, panel_rows, what),
                                                     checked_sum(cols, panel_step, what), what),
                                     most_padding, what));
   const panel_geometry geometry = geometry_of<Spec>(rows, cols);
-  const std::size_t panel_bytes = geometry.padded_cols * panel_layout<Spec>::column_bytes;
+  std::size_t panel_bytes = geometry.padded_cols * panel_layout<Spec>::column_bytes;
+  if constexpr (std::is_same_v<Packed, packed_bits>) panel_bytes = Packed::panel_bytes(cols);
   std::vector<stored_part> parts;
   parts.push_back({what, "U8", {geometry.panels, panel_bytes}, geometry.panels * panel_bytes});
   if (has_bias) parts.push_back({"bias", "F32", {rows}, checked_product(rows, 4, "bias")});
@@ -91,6 +93,7 @@ template <class Recipe>
 struct file_format<linear<Recipe>> {
   using layer_type = linear<Recipe>;
   using spec = typename layer_type::weight_spec;
+  using packed_type = typename layer_type::packed_type;
   static_assert(std::is_empty_v<typename layer_type::transform_type::data>,
                 "qompose: layer file: the transform has data, for which the file has no part; use "
                 "a transform that stores nothing, such as block_hadamard<64>");
@@ -98,7 +101,7 @@ struct file_format<linear<Recipe>> {
   static void save(const std::filesystem::path& path, const layer_type& layer) {
     const std::span<const float> bias = layer.bias();
     const std::vector<stored_part> parts =
-        layer_parts<spec>(layer.out_features(), layer.in_features(), !bias.empty());
+        layer_parts<spec, packed_type>(layer.out_features(), layer.in_features(), !bias.empty());
 
     safetensors_writer writer(path);
     writer.set_metadata("format", "qompose.layer");
@@ -129,7 +132,7 @@ struct file_format<linear<Recipe>> {
       const std::size_t rows = file.extent("out_features");
       const std::size_t cols = file.extent("in_features");
       const bool has_bias = file.has("bias");
-      const std::vector<stored_part> parts = layer_parts<spec>(rows, cols, has_bias);
+      const std::vector<stored_part> parts = layer_parts<spec, packed_type>(rows, cols, has_bias);
       const std::vector<std::span<const std::byte>> bytes = file.match(parts);
 
       const std::size_t first_beside = has_bias ? 2 : 1;
@@ -140,9 +143,13 @@ struct file_format<linear<Recipe>> {
       aligned_buffer<float> bias(has_bias ? rows : 0);
       if (bias.size() > 0) std::memcpy(bias.data(), bytes[1].data(), bytes[1].size());
       if (bias.size() > 0) require_finite("bias", {bias.data(), 1, bias.size()});
-      require_known_panels<spec>("panels", bytes[0]);
+      if constexpr (layer_type::uses_bits) {
+        require_clear_tails("panels", bytes[0], cols);
+      } else {
+        require_known_panels<spec>("panels", bytes[0]);
+      }
 
-      packed_matrix<spec> weights(bytes_from(file.file(), bytes[0], where), beside);
+      packed_type weights(bytes_from(file.file(), bytes[0], where), beside);
       if constexpr (requires { requires is_progressive<typename spec::scale_type::format>; }) {
         if (rows > 0 && cols > 0) require_image("panels", weights.quantized());
       }

@@ -21,6 +21,7 @@
 #include "qompose/kernels/prepare-inl.hpp"
 #include "qompose/kernels/quantize-inl.hpp"
 #include "qompose/kernels/requantize-inl.hpp"
+#include "qompose/kernels/xnor_matmul-inl.hpp"
 
 QOMPOSE_BEFORE_NAMESPACE();
 namespace qompose {
@@ -38,6 +39,9 @@ struct Kernels {
   template <class Code>
   using requantize_row = RequantizeRow<Code>;
   using store_sums = StoreSums;
+  using xnor_matmul = XnorMatmul;
+  template <class Transform>
+  using prepare_signs = PrepareSigns<Transform>;
   template <class Layout>
   using float_matmul = FloatMatmul<Layout>;
   template <class Matmul, class Transform, class Rounding>

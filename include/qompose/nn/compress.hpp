@@ -48,7 +48,7 @@ template <class Recipe, class ReadRows, class Rule = default_rule, executor Exec
   }
   if (!bias.empty()) detail::require_finite("compress: bias", {bias.data(), 1, bias.size()});
 
-  packed_matrix<spec> packed(rows, cols);
+  typename linear<Recipe>::packed_type packed(rows, cols);
   constexpr std::size_t rows_together = detail::rows_that_share<spec>();
   const std::size_t block =
       rows_together > 0 ? round_up(4 * panel_rows, rows_together) : std::max<std::size_t>(rows, 1);

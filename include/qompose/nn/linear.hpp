@@ -18,6 +18,7 @@
 #include "qompose/core/workspace.hpp"
 #include "qompose/kernels/arguments.hpp"
 #include "qompose/kernels/kernels.hpp"
+#include "qompose/packing/packed_bits.hpp"
 #include "qompose/packing/packed_matrix.hpp"
 #include "qompose/quantize/fake_quantize.hpp"
 #include "qompose/recipe/recipe.hpp"
@@ -30,6 +31,12 @@ template <class Spec>
 inline constexpr bool is_int8_per_token = false;
 template <>
 inline constexpr bool is_int8_per_token<quant<int8, per_token>> = true;
+
+/// Weights and activations that the xnor kernels take: signs, one float scale a row and a token.
+template <class Weights, class Activations>
+inline constexpr bool is_xnor = false;
+template <>
+inline constexpr bool is_xnor<quant<binary, per_channel>, quant<binary, per_token>> = true;
 
 /// The kernels of one recipe on one target.
 template <class Transform>
@@ -65,9 +72,9 @@ class arena {
 /// Y = X W^T + bias with W packed as the recipe says; made by `compress`.
 ///
 /// @tparam Recipe  a `recipe<...>`, or a tensor spec for `recipe<weight<spec>>`. Integer weights
-///                 with `activation<quant<int8, per_token>>` run on integer dot products; every
-///                 other pair decodes weights to float and rounds the activations as their spec
-///                 says.
+///                 with `activation<quant<int8, per_token>>` run on integer dot products, signs on
+///                 both sides on xnor and popcount; every other pair decodes weights to float and
+///                 rounds the activations as their spec says.
 /// @par Identity
 /// Activation codes and int32 sums are the same on every target and for every number of threads.
 template <class Recipe>
@@ -82,12 +89,17 @@ class linear {
   /// Whether the products run on integers.
   static constexpr bool uses_integers =
       detail::is_int8_per_token<activation_spec> && layout::is_integer && layout::is_scaled;
+  /// Whether they run on single bits.
+  static constexpr bool uses_bits = detail::is_xnor<weight_spec, activation_spec>;
+
+  /// The weights as the kernels read them.
+  using packed_type = std::conditional_t<uses_bits, packed_bits, packed_matrix<weight_spec>>;
 
   QOMPOSE_INLINE linear() noexcept = default;
   /// Takes weights already folded and packed; `compress` is the usual way.
   /// @param weights  [out_features, in_features]
   /// @param bias     [out_features], or empty
-  QOMPOSE_INLINE linear(packed_matrix<weight_spec> weights, aligned_buffer<float> bias)
+  QOMPOSE_INLINE linear(packed_type weights, aligned_buffer<float> bias)
       : weights_(std::move(weights)), bias_(std::move(bias)) {}
 
   [[nodiscard]] QOMPOSE_INLINE std::size_t in_features() const noexcept {
@@ -101,9 +113,7 @@ class linear {
     return weights_.storage_bytes() + bias_.size() * sizeof(float);
   }
   /// The stored weights as the kernels read them, transform still folded in.
-  [[nodiscard]] QOMPOSE_INLINE const packed_matrix<weight_spec>& weights() const noexcept {
-    return weights_;
-  }
+  [[nodiscard]] QOMPOSE_INLINE const packed_type& weights() const noexcept { return weights_; }
   /// The stored weights with tight codes, transform still folded in.
   [[nodiscard]] QOMPOSE_INLINE quantized_matrix<weight_spec> quantized() const {
     return weights_.quantized();
@@ -157,9 +167,13 @@ class linear {
     const auto lay_out = [&](std::byte* base) {
       detail::arena memory(base);
       const std::size_t values = tiles * width * geometry.padded_cols;
-      prepared.values = memory.take<std::byte>(values * (uses_integers ? 1 : sizeof(float)));
-      if constexpr (uses_integers) {
+      prepared.values = memory.take<std::byte>(uses_bits       ? values / 8
+                                               : uses_integers ? values
+                                                               : values * sizeof(float));
+      if constexpr (uses_integers || uses_bits) {
         prepared.scales = memory.take<float>(tiles * width);
+      }
+      if constexpr (uses_integers) {
         prepared.corrections = memory.take<std::int32_t>(tiles * width * geometry.groups);
         if constexpr (layout::has_offset) {
           prepared.sums = memory.take<float>(tiles * width * geometry.groups);
@@ -214,7 +228,9 @@ class linear {
   static detail::linear_kernels<transform_type> select() {
     return detail::with_best_target<Isa>([]<class Target>() {
       using matmul = typename decltype([] {
-        if constexpr (uses_integers) {
+        if constexpr (uses_bits) {
+          return std::type_identity<typename Target::xnor_matmul>{};
+        } else if constexpr (uses_integers) {
           return std::type_identity<typename Target::template integer_matmul<layout>>{};
         } else {
           return std::type_identity<typename Target::template float_matmul<layout>>{};
@@ -222,7 +238,9 @@ class linear {
       }())::type;
       using rounding = std::conditional_t<std::is_same_v<activation_spec, fp32>, void,
                                           detail::round_to<activation_spec>>;
-      using prepare = typename Target::template prepare<matmul, transform_type, rounding>;
+      using prepare =
+          std::conditional_t<uses_bits, typename Target::template prepare_signs<transform_type>,
+                             typename Target::template prepare<matmul, transform_type, rounding>>;
       return detail::linear_kernels<transform_type>{&prepare::TileTokens, &prepare::Run,
                                                     &matmul::Run};
     });
@@ -237,7 +255,7 @@ class linear {
     }
   }
 
-  packed_matrix<weight_spec> weights_;
+  packed_type weights_;
   aligned_buffer<float> bias_;
   [[no_unique_address]] typename transform_type::data transform_;
   [[no_unique_address]] typename recipe_type::sparsity_type::data sparsity_;
