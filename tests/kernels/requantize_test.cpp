@@ -155,7 +155,7 @@ TEST_CASE("fixed_point_multiplier: rounds as published", "[core][requantize]") {
 
 TEST_CASE("fixed_point_multiplier: within one of the exact product, and seldom off",
           "[core][requantize]") {
-  // The first rounding makes ties for the second, once in 2^(shift + 1); half of them go wrong.
+  // The first rounding makes ties for the second, once in 2^shift; half of them go wrong.
   // Multipliers of real layers lie in this range.
   qp::random_source random(11);
   std::size_t off = 0;

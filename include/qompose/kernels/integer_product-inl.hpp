@@ -45,11 +45,15 @@ HWY_INLINE VI DotPairs(hn::Vec<DI16> a, hn::Vec<DI16> b) {
 
 /// Bytes are widened to 16 bits before they are multiplied, so that -128 times -128 and sums of two
 /// such products are as exact as all others; weights are widened once for a tile of tokens.
+///
+/// A block of tokens meets a stretch of columns while both are in L1; its sums wait in between.
 template <class Layout>
 struct IntegerProduct {
   static_assert(Layout::is_integer && Layout::width == code_width::byte &&
                 Layout::field_offset == 0);
-  static constexpr std::size_t kTokens = 4;
+  // With 16 registers g++ keeps a sum of a fourth token in memory, which halves the speed.
+  static constexpr std::size_t kTokens = HWY_ARCH_X86 && HWY_TARGET > HWY_AVX3 ? 3 : 4;
+  static constexpr std::size_t kBlockTokens = 16 * kTokens, kColumns = 1024;
 
   static constexpr std::size_t TileTokens(std::size_t n_tokens) {
     return n_tokens == 1 ? 1 : kTokens;
@@ -60,18 +64,17 @@ struct IntegerProduct {
                       std::int16_t* tiles) {
     const std::size_t width = TileTokens(x.n_tokens);
     std::int16_t* out = tiles + tile * width * geometry.padded_cols;
-    std::memset(out, 0, width * geometry.padded_cols * sizeof(std::int16_t));
-    for (std::size_t m = 0; m < width && tile * width + m < x.n_tokens; ++m) {
+    const std::size_t used = std::min(width, x.n_tokens - tile * width);
+    if (used < width) std::memset(out, 0, width * geometry.padded_cols * sizeof(std::int16_t));
+    for (std::size_t m = 0; m < used; ++m) {
       const std::uint8_t* row = x.codes + (tile * width + m) * x.stride;
-      const auto widen = [&](std::size_t c, std::size_t count) QOMPOSE_FLATTEN {
-        std::int16_t* word = out + (c * width + 4 * m);
-        for (std::size_t i = 0; i < count; ++i) {
-          word[i] = static_cast<std::int8_t>(static_cast<std::uint8_t>(row[c + i] ^ x.flip));
-        }
-      };
       std::size_t c = 0;
-      for (; c + 4 <= geometry.cols; c += 4) widen(c, 4);
-      widen(c, geometry.cols - c);
+      for (; c + 4 <= geometry.cols; c += 4) Widen(row + c, x.flip, out + c * width + 4 * m);
+      for (; c < geometry.padded_cols; c += 4) {
+        std::uint8_t codes[4] = {x.flip, x.flip, x.flip, x.flip};  // which stands for 0
+        if (c < geometry.cols) std::memcpy(codes, row + c, geometry.cols - c);
+        Widen(codes, x.flip, out + c * width + 4 * m);
+      }
     }
   }
 
@@ -80,73 +83,112 @@ struct IntegerProduct {
   static void Run(const detail::integer_product_arguments& a,
                   const typename Output::Arguments& output, std::size_t first, std::size_t last) {
     const Output store(output);
-    const std::size_t width = TileTokens(a.n_tokens);
     for (std::size_t p = first; p < last; ++p) {
-      for (std::size_t t = 0; t < a.n_tokens; t += width) {
-        if (width == 1) {
-          Tile<1>(a, p, t, store);
-        } else {
-          Tile<kTokens>(a, p, t, store);
-        }
+      if (a.n_tokens == 1) {
+        Block<1, kParts>(a, p, 0, store);
+      } else {
+        for (std::size_t t = 0; t < a.n_tokens; t += kBlockTokens)
+          Block<kTokens, 1>(a, p, t, store);
       }
     }
   }
 
  private:
-  template <std::size_t n, class Output>
-  static HWY_INLINE void Tile(const detail::integer_product_arguments& a, std::size_t p,
-                              std::size_t token, const Output& store) {
-    const std::size_t columns = a.geometry.padded_cols;
-    const std::uint8_t* w = a.weights.codes + p * columns * Layout::column_bytes;
-    const std::int16_t* x = a.tiles + token * columns;
-    for (std::size_t part = 0; part < kParts; ++part) {
-      VI sums[n];
-      Dot<n>(w + part * 4 * N, x, columns, sums);
-      Unroll<n>([&](auto m) QOMPOSE_FLATTEN {
-        if (token + m < a.n_tokens) store(token + m, p * panel_rows + part * N, sums[m]);
-      });
+  /// Four codes, bits of `flip` turned over, as four numbers of 16 bits.
+  static HWY_INLINE void Widen(const std::uint8_t* codes, std::uint8_t flip, std::int16_t* out) {
+#if QOMPOSE_PLAIN_TARGET
+    for (std::size_t i = 0; i < 4; ++i) {
+      out[i] = static_cast<std::int8_t>(static_cast<std::uint8_t>(codes[i] ^ flip));
+    }
+#else
+    const hn::CappedTag<std::int16_t, 4> d16;
+    const hn::Rebind<std::int8_t, decltype(d16)> d8;
+    const hn::RebindToUnsigned<decltype(d8)> du8;
+    const auto flipped = hn::Xor(hn::LoadU(du8, codes), hn::Set(du8, flip));
+    hn::StoreU(hn::PromoteTo(d16, hn::BitCast(d8, flipped)), d16, out);
+#endif
+  }
+
+  /// Tokens [token, token + kBlockTokens), n of them and `parts` vectors of rows at a time.
+  template <std::size_t n, std::size_t parts, class Output>
+  static HWY_INLINE void Block(const detail::integer_product_arguments& a, std::size_t p,
+                               std::size_t token, const Output& store) {
+    const std::size_t all = a.geometry.padded_cols;
+    const std::uint8_t* w = a.weights.codes + p * all * Layout::column_bytes;
+    const std::size_t end = std::min(a.n_tokens, token + kBlockTokens);
+    alignas(64) std::int32_t kept[n == 1 ? 1 : kBlockTokens][panel_rows];
+    for (std::size_t k = 0; k < all || k == 0; k += kColumns) {
+      const std::size_t columns = std::min(kColumns, all - k);
+      for (std::size_t t = token; t < end; t += n) {
+        const std::int16_t* x = a.tiles + t * all + k * n;
+        for (std::size_t part = 0; part < kParts; part += parts) {
+          VI sums[n][parts];
+          Dot<n, parts>(w + k * Layout::column_bytes + part * 4 * N, x, columns, sums);
+          Unroll<n>([&](auto m) QOMPOSE_FLATTEN {
+            Unroll<parts>([&](auto i) QOMPOSE_FLATTEN {
+              std::int32_t* at = kept[t - token + m] + (part + i) * N;
+              VI sum = sums[m][i];
+              if (k > 0) sum = hn::Add(sum, hn::LoadU(DI(), at));
+              if (k + columns < all) {
+                hn::StoreU(sum, DI(), at);
+              } else if (t + m < end) {
+                store(t + m, p * panel_rows + (part + i) * N, sum);
+              }
+            });
+          });
+        }
+      }
     }
   }
 
 #if QOMPOSE_PLAIN_TARGET
-  template <std::size_t n>
+  template <std::size_t n, std::size_t parts>
   static HWY_INLINE void Dot(const std::uint8_t* w, const std::int16_t* x, std::size_t columns,
-                             VI (&sums)[n]) {
-    std::int32_t lanes[n][N] = {};
+                             VI (&sums)[n][parts]) {
+    std::int32_t lanes[n][parts * N] = {};
     for (std::size_t k = 0; k < columns; k += 4, w += 64, x += 4 * n) {
       for (std::size_t m = 0; m < n; ++m) {
-        for (std::size_t i = 0; i < 4 * N; ++i) {
+        for (std::size_t i = 0; i < 4 * parts * N; ++i) {
           lanes[m][i / 4] += static_cast<std::int8_t>(w[i]) * x[4 * m + i % 4];
         }
       }
     }
-    for (std::size_t m = 0; m < n; ++m) sums[m] = hn::LoadU(DI(), lanes[m]);
+    for (std::size_t m = 0; m < n; ++m) {
+      for (std::size_t i = 0; i < parts; ++i) sums[m][i] = hn::LoadU(DI(), &lanes[m][i * N]);
+    }
   }
 #else
-  /// N rows with n tokens. A row's four columns are two pairs, summed apart until the end.
-  template <std::size_t n>
+  /// `parts` times N rows with n tokens. A row's four columns are two pairs, summed apart until the
+  /// end.
+  template <std::size_t n, std::size_t parts>
   static HWY_INLINE void Dot(const std::uint8_t* w, const std::int16_t* x, std::size_t columns,
-                             VI (&sums)[n]) {
+                             VI (&sums)[n][parts]) {
     const hn::Rebind<std::int8_t, DI16> half;
     const hn::Repartition<std::int64_t, DI16> words;
-    VI low[n];
-    VI high[n];
-    Unroll<n>([&](auto m) QOMPOSE_FLATTEN { low[m] = high[m] = hn::Zero(DI()); });
+    VI pairs[n][2 * parts];
+    Unroll<n>([&](auto m) QOMPOSE_FLATTEN {
+      Unroll<2 * parts>([&](auto i) QOMPOSE_FLATTEN { pairs[m][i] = hn::Zero(DI()); });
+    });
     for (std::size_t k = 0; k < columns; k += 4, w += 64, x += 4 * n) {
       const auto* bytes = reinterpret_cast<const std::int8_t*>(w);
-      const auto low_w = hn::PromoteTo(DI16(), hn::LoadU(half, bytes));
-      const auto high_w = hn::PromoteTo(DI16(), hn::LoadU(half, bytes + 2 * N));
+      hn::Vec<DI16> ws[2 * parts];
+      Unroll<2 * parts>([&](auto i) QOMPOSE_FLATTEN {
+        ws[i] = hn::PromoteTo(DI16(), hn::LoadU(half, bytes + i * 2 * N));
+      });
       Unroll<n>([&](auto m) QOMPOSE_FLATTEN {
         std::int64_t word;
         std::memcpy(&word, x + 4 * m, sizeof(word));
         const auto xs = hn::BitCast(DI16(), hn::Set(words, word));
-        low[m] = hn::Add(low[m], DotPairs(low_w, xs));
-        high[m] = hn::Add(high[m], DotPairs(high_w, xs));
+        Unroll<2 * parts>([&](auto i) QOMPOSE_FLATTEN {
+          pairs[m][i] = hn::Add(pairs[m][i], DotPairs(ws[i], xs));
+        });
       });
     }
     Unroll<n>([&](auto m) QOMPOSE_FLATTEN {
-      sums[m] =
-          hn::Add(hn::ConcatEven(DI(), high[m], low[m]), hn::ConcatOdd(DI(), high[m], low[m]));
+      Unroll<parts>([&](auto i) QOMPOSE_FLATTEN {
+        sums[m][i] = hn::Add(hn::ConcatEven(DI(), pairs[m][2 * i + 1], pairs[m][2 * i]),
+                             hn::ConcatOdd(DI(), pairs[m][2 * i + 1], pairs[m][2 * i]));
+      });
     });
   }
 #endif

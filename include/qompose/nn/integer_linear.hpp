@@ -269,8 +269,7 @@ class integer_linear {
 
   [[nodiscard]] QOMPOSE_INLINE std::size_t tile_bytes(std::size_t n_tokens) const noexcept {
     constexpr std::size_t most_tokens_a_tile = 16;
-    return round_up(n_tokens, most_tokens_a_tile) * weights_.geometry().padded_cols *
-           sizeof(std::int16_t);
+    return (n_tokens + most_tokens_a_tile) * weights_.geometry().padded_cols * sizeof(std::int16_t);
   }
   [[nodiscard]] QOMPOSE_INLINE detail::requantize_arguments requantize_to(
       matrix_view<output_code> y) const noexcept {
