@@ -93,7 +93,7 @@ struct XnorMatmul {
   static constexpr std::size_t kLanes = hn::MaxLanes(D64());
   static constexpr std::size_t kVectors = panel_rows / kLanes;
   /// Vectors whose counts stay in registers together with those of a tile's tokens.
-  static constexpr std::size_t kTogether = HWY_ARCH_X86 && HWY_TARGET <= HWY_AVX3 ? 2 : 2;
+  static constexpr std::size_t kTogether = 2;
   /// Words whose bits, at most 8 a byte, are counted in bytes.
   static constexpr std::size_t kWords = 31;
 
