@@ -130,7 +130,21 @@ void convolution(benchmark::State& state, std::size_t side, std::size_t in, std:
   const qp::matrix_view<float> ys(y.data(), side * side, out);
   const qp::image_batch images{1, side, side};
   qp::conv2d_workspace scratch;
-  layer(xs, images, ys, qp::serial{}, scratch);
+  constexpr bool in_codes = requires { layer.groups()[0].input(); };
+  std::vector<std::uint8_t> x_codes(x.size());
+  std::vector<std::uint8_t> y_codes(y.size());
+  const qp::matrix_view<std::uint8_t> x_view(x_codes.data(), xs.rows(), in);
+  const qp::matrix_view<std::uint8_t> y_view(y_codes.data(), ys.rows(), out);
+  const auto run = [&] {
+    if constexpr (in_codes) {
+      layer(x_view, images, y_view, qp::serial{}, scratch);
+    } else {
+      layer(xs, images, ys, qp::serial{}, scratch);
+    }
+  };
+  if constexpr (in_codes) qp::quantize(layer.groups()[0].input(), xs, x_view);
+  run();
+  if constexpr (in_codes) qp::dequantize(layer.groups()[0].output(), y_view, ys);
   const std::size_t middle = side / 2;
   double error = 0.0;
   double size = 0.0;
@@ -148,7 +162,7 @@ void convolution(benchmark::State& state, std::size_t side, std::size_t in, std:
   }
   if (!(error <= tolerance * tolerance * size)) return state.SkipWithError("a pixel is wrong");
   for (auto _ : state) {
-    layer(xs, images, ys, qp::serial{}, scratch);
+    run();
     benchmark::ClobberMemory();
   }
   shape{side * side, 9 * in, out}.report(state, layer.storage_bytes());

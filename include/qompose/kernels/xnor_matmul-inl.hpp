@@ -57,20 +57,22 @@ struct XnorMatmul {
     const auto* w =
         reinterpret_cast<const std::uint64_t*>(a.weights.codes) + p * words * panel_rows;
     const auto* x = reinterpret_cast<const std::uint64_t*>(a.x.values) + token * words;
-    alignas(64) std::uint64_t different[n][panel_rows];
+    alignas(64) std::int32_t different[n][panel_rows];
     Count<n>(w, x, words, different);
 
     const auto* alpha = reinterpret_cast<const float*>(a.weights.scales) + p * panel_rows;
-    const std::size_t row = p * panel_rows;
-    const std::size_t rows = std::min(panel_rows, a.geometry.rows - row);
-    const auto columns = static_cast<std::int64_t>(a.geometry.cols);
+    const VI columns = hn::Set(DI(), static_cast<std::int32_t>(a.geometry.cols));
     for (std::size_t m = 0; m < n && token + m < a.n_tokens; ++m) {
-      float* y = a.y + (token + m) * a.y_stride + row;
-      const float beta = a.x.scales[token + m];
-      for (std::size_t r = 0; r < rows; ++r) {
-        const std::int64_t dot = columns - 2 * static_cast<std::int64_t>(different[m][r]);
-        const float product = static_cast<float>(dot) * (alpha[r] * beta);
-        y[r] = a.bias != nullptr ? product + a.bias[row + r] : product;
+      const VF beta = hn::Set(DF(), a.x.scales[token + m]);
+      for (std::size_t v = 0; v < kParts; ++v) {
+        const std::size_t row = p * panel_rows + v * N;
+        if (row >= a.geometry.rows) break;
+        const std::size_t rows = a.geometry.rows - row;
+        const VI count = hn::LoadU(DI(), &different[m][v * N]);
+        const VF dot = hn::ConvertTo(DF(), hn::Sub(columns, hn::Add(count, count)));
+        VF y = hn::Mul(dot, hn::Mul(hn::LoadU(DF(), alpha + v * N), beta));
+        if (a.bias != nullptr) y = hn::Add(y, LoadFirst(a.bias + row, rows));
+        StoreFirst(y, a.y + (token + m) * a.y_stride + row, rows);
       }
     }
   }
@@ -78,12 +80,12 @@ struct XnorMatmul {
 #if QOMPOSE_PLAIN_TARGET
   template <std::size_t n>
   static HWY_INLINE void Count(const std::uint64_t* w, const std::uint64_t* x, std::size_t words,
-                               std::uint64_t (&different)[n][panel_rows]) {
+                               std::int32_t (&different)[n][panel_rows]) {
     std::memset(different, 0, sizeof(different));
     for (std::size_t k = 0; k < words; ++k, w += panel_rows, x += n) {
       for (std::size_t m = 0; m < n; ++m) {
         for (std::size_t r = 0; r < panel_rows; ++r) {
-          different[m][r] += static_cast<std::uint64_t>(std::popcount(w[r] ^ x[m]));
+          different[m][r] += std::popcount(w[r] ^ x[m]);
         }
       }
     }
@@ -99,7 +101,7 @@ struct XnorMatmul {
 
   template <std::size_t n>
   static HWY_INLINE void Count(const std::uint64_t* w, const std::uint64_t* x, std::size_t words,
-                               std::uint64_t (&different)[n][panel_rows]) {
+                               std::int32_t (&different)[n][panel_rows]) {
     constexpr std::size_t together = n == 1 ? std::min<std::size_t>(kVectors, 4) : kTogether;
     for (std::size_t v = 0; v < kVectors; v += together) {
       hn::Vec<D64> total[n][together];
@@ -131,9 +133,12 @@ struct XnorMatmul {
           });
         });
       }
+      // Counts of pairs of vectors fit the lower halves of their lanes.
       Unroll<n>([&](auto m) QOMPOSE_FLATTEN {
-        Unroll<together>([&](auto i) QOMPOSE_FLATTEN {
-          hn::StoreU(total[m][i], D64(), &different[m][(v + i) * kLanes]);
+        Unroll<together / 2>([&](auto i) QOMPOSE_FLATTEN {
+          const VI low = hn::BitCast(DI(), total[m][2 * i]);
+          const VI high = hn::BitCast(DI(), total[m][2 * i + 1]);
+          hn::StoreU(hn::ConcatEven(DI(), high, low), DI(), &different[m][(v + 2 * i) * kLanes]);
         });
       });
     }
@@ -172,11 +177,12 @@ struct SignsOfRow {
 #if !QOMPOSE_PLAIN_TARGET
     for (; i + N <= n; i += N) {
       const auto positive = hn::Ge(hn::LoadU(DF(), x + i), hn::Zero(DF()));
-      std::uint8_t bits[8] = {};
+      std::uint8_t bits[8];
       static_cast<void>(hn::StoreMaskBits(DF(), positive, bits));
-      std::uint64_t lanes;
-      std::memcpy(&lanes, bits, sizeof(lanes));
-      word |= (lanes & ((std::uint64_t{1} << N) - 1)) << i;
+      // Byte by byte: a load that is wider than the store before it would have to wait.
+      std::uint64_t lanes = bits[0];
+      if constexpr (N > 8) lanes |= std::uint64_t{bits[1]} << 8;
+      word |= lanes << i;
     }
 #endif
     for (; i < n; ++i) word |= std::uint64_t{x[i] >= 0.0f} << i;
