@@ -14,6 +14,7 @@
 #include <utility>
 #include <vector>
 
+#include "qompose/core/config.hpp"
 #include "qompose/core/error.hpp"
 #include "qompose/core/executor.hpp"
 #include "qompose/core/matrix_view.hpp"
@@ -54,12 +55,12 @@ class conv2d {
  public:
   using layer_type = Layer;
 
-  conv2d() = default;
+  QOMPOSE_INLINE conv2d() = default;
 
   /// @param groups  a layer for each group of channels, of one shape; `compress_conv2d` makes them
   /// @throws qompose::shape_error if their shapes differ or do not fit the window
   /// @throws qompose::argument_error if a length of the window is 0 or there is no group
-  conv2d(conv2d_window window, std::vector<Layer> groups)
+  QOMPOSE_INLINE conv2d(conv2d_window window, std::vector<Layer> groups)
       : window_(window), groups_(std::move(groups)) {
     detail::require_window("conv2d", window);
     if (groups_.empty()) throw argument_error("conv2d: groups: 0, expected at least 1");
@@ -80,16 +81,16 @@ class conv2d {
     group_channels_ = in / pixels;
   }
 
-  [[nodiscard]] std::size_t in_channels() const noexcept {
+  [[nodiscard]] QOMPOSE_INLINE std::size_t in_channels() const noexcept {
     return groups_.size() * group_channels_;
   }
-  [[nodiscard]] std::size_t out_channels() const noexcept {
+  [[nodiscard]] QOMPOSE_INLINE std::size_t out_channels() const noexcept {
     return groups_.empty() ? 0 : groups_.size() * groups_.front().out_features();
   }
-  [[nodiscard]] const conv2d_window& window() const noexcept { return window_; }
+  [[nodiscard]] QOMPOSE_INLINE const conv2d_window& window() const noexcept { return window_; }
   /// The layers, one a group of channels.
-  [[nodiscard]] std::span<const Layer> groups() const noexcept { return groups_; }
-  [[nodiscard]] std::size_t storage_bytes() const noexcept {
+  [[nodiscard]] QOMPOSE_INLINE std::span<const Layer> groups() const noexcept { return groups_; }
+  [[nodiscard]] QOMPOSE_INLINE std::size_t storage_bytes() const noexcept {
     std::size_t bytes = 0;
     for (const Layer& layer : groups_) bytes += layer.storage_bytes();
     return bytes;
@@ -175,7 +176,7 @@ class conv2d {
 
  private:
   template <class Value>
-  [[nodiscard]] static Value padding(const Layer& layer) noexcept {
+  [[nodiscard]] QOMPOSE_INLINE static Value padding(const Layer& layer) noexcept {
     if constexpr (std::is_same_v<Value, float>) {
       static_cast<void>(layer);
       return 0.0f;
