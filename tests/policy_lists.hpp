@@ -132,7 +132,7 @@ using tensor_specs = std::tuple<
 /// Recipes with names.
 using recipes =
     std::tuple<qp::recipe<>, qp::w16a32, qp::w8a32, qp::w8a8, qp::w4a32_g32, qp::w4a8_g32,
-               qp::w4a8_g128, qp::w4a8_minimum_g32, qp::w4a8_g32_hadamard>;
+               qp::w4a8_g128, qp::w4a8_minimum_g32, qp::w4a8_g32_hadamard, qp::w1a1>;
 
 /// How one side of a cache is stored, and the largest relative error of one element: half a step.
 /// Steps of the 8-bit row are relative to the largest element of its token and head.

@@ -12,10 +12,13 @@
 #if HWY_ONCE
 #include "qompose/nn/attention.hpp"
 #include "qompose/nn/compress.hpp"
+#include "qompose/nn/conv2d.hpp"
 #include "qompose/nn/elementwise.hpp"
+#include "qompose/nn/integer_linear.hpp"
 #include "qompose/nn/kv_cache.hpp"
 #include "qompose/nn/linear.hpp"
 #include "qompose/nn/rope.hpp"
+#include "qompose/quantize/affine.hpp"
 #include "qompose/quantize/dequantize.hpp"
 #include "qompose/quantize/fake_quantize.hpp"
 #include "qompose/quantize/quantize.hpp"

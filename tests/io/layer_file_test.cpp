@@ -249,6 +249,8 @@ TEST_CASE("layer_file: values that a format does not have are errors that name t
              contains("panels: byte 16392"));
   CHECK_THAT(load_error<qp::w16a32>(2, 40, put("panels", 2, std::uint16_t{0x7f80})),
              contains("panels: byte 2"));
+  CHECK_THAT(load_error<qp::w1a1>(2, 40, put("panels", 8 + 5, std::uint8_t{1})),
+             contains("panels: the word at byte 8 has bits past the last of 40 columns"));
   CHECK_THAT(load_error<progressive>(2, 40, put("scales.codes", 0, std::uint8_t{255})),
              contains("panels: element (0, ") && contains("(code - zero_point) * inner scale"));
 }

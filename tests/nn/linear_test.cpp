@@ -260,7 +260,7 @@ TEST_CASE("compress: takes rows that lie apart", "[nn][compress]") {
 TEMPLATE_LIST_TEST_CASE("compress: the stored layer does not depend on the threads",
                         "[nn][compress]", recipes) {
   const matrix w = random_matrix(333, 60, 15);
-  CHECK(same(qp::compress<TestType>(w.view(), {}, qp::absmax{}, qp::openmp{3}).quantized(),
+  CHECK(same(qp::compress<TestType>(w.view(), {}, qp::default_rule{}, qp::openmp{3}).quantized(),
              qp::compress<TestType>(w.view()).quantized()));
 }
 #endif

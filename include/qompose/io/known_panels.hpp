@@ -13,6 +13,7 @@
 #include "qompose/core/config.hpp"
 #include "qompose/core/error.hpp"
 #include "qompose/io/known_codes.hpp"
+#include "qompose/packing/packed_bits.hpp"
 #include "qompose/packing/panels.hpp"
 #include "qompose/recipe/quant.hpp"
 
@@ -71,6 +72,27 @@ void require_known_panels(const std::string& what, std::span<const std::byte> pa
       if (known) continue;
       for (std::size_t i = first; i < last; i += sizeof(code_type)) {
         if (!is_known(i)) refuse(i);
+      }
+    }
+  }
+}
+
+/// Throws unless the bits past the last column of a @ref qompose::packed_bits are 0.
+/// @throws qompose::value_error naming the first word that has others
+inline void require_clear_tails(const std::string& what, std::span<const std::byte> panels,
+                                std::size_t cols) {
+  const std::size_t used = cols % word_columns;
+  if (used == 0) return;
+  const std::size_t panel = packed_bits::panel_bytes(cols);
+  constexpr std::size_t last_words = panel_rows * sizeof(std::uint64_t);
+  for (std::size_t end = panel; end <= panels.size(); end += panel) {
+    for (std::size_t at = end - last_words; at < end; at += sizeof(std::uint64_t)) {
+      std::uint64_t word;
+      std::memcpy(&word, panels.data() + at, sizeof(word));
+      if (word >> used != 0) {
+        throw value_error(what + ": the word at byte " + std::to_string(at) +
+                          " has bits past the last of " + std::to_string(cols) +
+                          " columns, expected zeros");
       }
     }
   }

@@ -69,19 +69,21 @@ struct kept_file : memory_keeper {
 }
 
 /// All parts of a layer: panels, bias, transform, then what is beside the codes.
+/// @tparam Packed  what the panels are read into
 /// @throws qompose::file_error if a size overflows
-template <tensor_spec Spec>
+template <tensor_spec Spec, class Packed = packed_matrix<Spec>>
 [[nodiscard]] std::vector<stored_part> layer_parts(std::size_t rows, std::size_t cols,
                                                    bool has_bias, std::size_t transform_floats) {
   // Padding multiplies sizes by less than this; what follows then cannot overflow.
-  constexpr std::size_t most_padding = 4 * 16 * widest_panel_step;
+  constexpr std::size_t most_padding = 4 * 16 * 64;
   const std::string what = "panels";
   static_cast<void>(
       checked_product(checked_product(checked_sum(rows, panel_rows, what),
                                       checked_sum(cols, widest_panel_step, what), what),
                       most_padding, what));
   const panel_geometry geometry = geometry_of<Spec>(rows, cols);
-  const std::size_t panel_bytes = geometry.padded_cols * panel_layout<Spec>::column_bytes;
+  std::size_t panel_bytes = geometry.padded_cols * panel_layout<Spec>::column_bytes;
+  if constexpr (std::is_same_v<Packed, packed_bits>) panel_bytes = Packed::panel_bytes(cols);
   std::vector<stored_part> parts;
   parts.push_back({what, "U8", {geometry.panels, panel_bytes}, geometry.panels * panel_bytes});
   if (has_bias) parts.push_back({"bias", "F32", {rows}, checked_product(rows, 4, "bias")});
@@ -101,6 +103,7 @@ struct file_format<linear<Recipe>> {
   using layer_type = linear<Recipe>;
   using spec = typename layer_type::weight_spec;
   using transform = typename layer_type::transform_type;
+  using packed_type = typename layer_type::packed_type;
   static_assert(makes_own_data<transform> || stores_data<transform>,
                 "qompose: layer file: the transform has data, for which the file has no part; give "
                 "it stored_size, store and restore, see transforms/transform.hpp");
@@ -109,8 +112,8 @@ struct file_format<linear<Recipe>> {
     const std::span<const float> bias = layer.bias();
     aligned_buffer<float> kept(transform_stored_size<transform>(layer.in_features()));
     store_transform<transform>(layer.transform(), layer.in_features(), kept.data());
-    const std::vector<stored_part> parts =
-        layer_parts<spec>(layer.out_features(), layer.in_features(), !bias.empty(), kept.size());
+    const std::vector<stored_part> parts = layer_parts<spec, packed_type>(
+        layer.out_features(), layer.in_features(), !bias.empty(), kept.size());
 
     safetensors_writer writer(path);
     writer.set_metadata("format", "qompose.layer");
@@ -146,7 +149,7 @@ struct file_format<linear<Recipe>> {
       const bool has_bias = file.has("bias");
       const std::size_t transform_floats = transform_stored_size<transform>(cols);
       const std::vector<stored_part> parts =
-          layer_parts<spec>(rows, cols, has_bias, transform_floats);
+          layer_parts<spec, packed_type>(rows, cols, has_bias, transform_floats);
       const std::vector<std::span<const std::byte>> bytes = file.match(parts);
 
       const std::size_t at_transform = has_bias ? 2 : 1;
@@ -163,9 +166,13 @@ struct file_format<linear<Recipe>> {
         std::memcpy(kept.data(), bytes[at_transform].data(), bytes[at_transform].size());
       }
       typename transform::data transform_data = restore_transform<transform>(kept.data(), cols);
-      require_known_panels<spec>("panels", bytes[0]);
+      if constexpr (layer_type::uses_bits) {
+        require_clear_tails("panels", bytes[0], cols);
+      } else {
+        require_known_panels<spec>("panels", bytes[0]);
+      }
 
-      packed_matrix<spec> weights(bytes_from(file.file(), bytes[0], where), beside);
+      packed_type weights(bytes_from(file.file(), bytes[0], where), beside);
       if constexpr (requires { requires is_progressive<typename spec::scale_type::format>; }) {
         if (rows > 0 && cols > 0) require_image("panels", weights.quantized());
       }

@@ -16,10 +16,13 @@
 #include "qompose/kernels/elementwise-inl.hpp"
 #include "qompose/kernels/float_matmul-inl.hpp"
 #include "qompose/kernels/integer_matmul-inl.hpp"
+#include "qompose/kernels/integer_product-inl.hpp"
 #include "qompose/kernels/pack-inl.hpp"
 #include "qompose/kernels/prepare-inl.hpp"
 #include "qompose/kernels/quantize-inl.hpp"
+#include "qompose/kernels/requantize-inl.hpp"
 #include "qompose/kernels/transforms-inl.hpp"
+#include "qompose/kernels/xnor_matmul-inl.hpp"
 
 QOMPOSE_BEFORE_NAMESPACE();
 namespace qompose {
@@ -30,6 +33,16 @@ namespace HWY_NAMESPACE {
 struct Kernels {
   template <class Layout, bool group_codes>
   using integer_matmul = IntegerMatmul<Layout, group_codes>;
+  template <class Layout>
+  using integer_product = IntegerProduct<Layout>;
+  template <class Code, bool kLeft>
+  using requantize = Requantize<Code, kLeft>;
+  template <class Code>
+  using requantize_row = RequantizeRow<Code>;
+  using store_sums = StoreSums;
+  using xnor_matmul = XnorMatmul;
+  template <class Transform>
+  using prepare_signs = PrepareSigns<Transform>;
   template <class Layout>
   using float_matmul = FloatMatmul<Layout>;
   template <class Matmul, class Transform, class Rounding>

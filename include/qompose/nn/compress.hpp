@@ -72,7 +72,7 @@ template <class Recipe, class ReadRows, class Rule, executor Executor>
   if (!bias.empty()) detail::require_finite("compress: bias", {bias.data(), 1, bias.size()});
   detail::require_transform_data<transform_type>(transform, cols);
 
-  packed_matrix<spec> packed(rows, cols);
+  typename linear<Recipe>::packed_type packed(rows, cols);
   constexpr std::size_t rows_together = detail::rows_that_share<spec>();
   const std::size_t block =
       rows_together > 0 ? round_up(4 * panel_rows, rows_together) : std::max<std::size_t>(rows, 1);

@@ -20,6 +20,7 @@
 #include "qompose/granularity/per_token.hpp"
 #include "qompose/kernels/arguments.hpp"
 #include "qompose/kernels/kernels.hpp"
+#include "qompose/packing/packed_bits.hpp"
 #include "qompose/packing/packed_matrix.hpp"
 #include "qompose/quantize/fake_quantize.hpp"
 #include "qompose/recipe/recipe.hpp"
@@ -67,10 +68,16 @@ struct integer_product {
   static constexpr std::size_t group = code_group < weight_group ? code_group : weight_group;
 };
 
+/// Weights and activations that the xnor kernels take: signs, one float scale a row and a token.
+template <class Weights, class Activations>
+inline constexpr bool is_xnor = false;
+template <>
+inline constexpr bool is_xnor<quant<binary, per_channel>, quant<binary, per_token>> = true;
+
 /// The kernels of one recipe on one target.
 template <class Transform>
 struct linear_kernels {
-  std::size_t quad_bytes;  ///< of four activations
+  std::size_t octet_bytes;  ///< of eight activations
   std::size_t (*tile_tokens)(std::size_t n_tokens);
   void (*prepare)(const prepare_arguments&, const typename Transform::data&, std::size_t tile,
                   float* scratch, std::int8_t* codes);
@@ -104,8 +111,8 @@ class arena {
 /// @tparam Recipe  a `recipe<...>`, or a tensor spec for `recipe<weight<spec>>`. Weights that stand
 ///                 for small integers (see integer_image) with activations such as
 ///                 `quant<int8, per_token>` or `quant<int8, per_group<128>>` run on integer dot
-///                 products; every other pair decodes weights to float and rounds the activations
-///                 as their spec says.
+///                 products, signs on both sides on xnor and popcount; every other pair decodes
+///                 weights to float and rounds the activations as their spec says.
 /// @par Identity
 /// Activation codes and int32 sums are the same on every target and for every number of threads.
 template <class Recipe>
@@ -121,19 +128,23 @@ class linear {
   /// Whether the products run on integers.
   static constexpr bool uses_integers =
       detail::integer_product<weight_spec, activation_spec>::exists;
+  /// Whether they run on single bits.
+  static constexpr bool uses_bits = detail::is_xnor<weight_spec, activation_spec>;
+
+  /// The weights as the kernels read them.
+  using packed_type = std::conditional_t<uses_bits, packed_bits, packed_matrix<weight_spec>>;
 
   QOMPOSE_INLINE linear() noexcept = default;
   /// Takes weights already folded and packed; `compress` is the usual way.
   /// @param weights  [out_features, in_features]
   /// @param bias     [out_features], or empty
-  QOMPOSE_INLINE linear(packed_matrix<weight_spec> weights, aligned_buffer<float> bias)
+  QOMPOSE_INLINE linear(packed_type weights, aligned_buffer<float> bias)
       : weights_(std::move(weights)),
         bias_(std::move(bias)),
         transform_(detail::transform_data_for<transform_type>(in_features())) {}
   /// The same with the transform that was folded into the weights.
   /// @throws qompose::shape_error if its data is not for rows of in_features
-  QOMPOSE_INLINE linear(packed_matrix<weight_spec> weights, aligned_buffer<float> bias,
-                        transform_data transform)
+  QOMPOSE_INLINE linear(packed_type weights, aligned_buffer<float> bias, transform_data transform)
       : weights_(std::move(weights)), bias_(std::move(bias)), transform_(std::move(transform)) {
     detail::require_transform_data<transform_type>(transform_, in_features());
   }
@@ -150,9 +161,7 @@ class linear {
            detail::transform_bytes<transform_type>(transform_);
   }
   /// The stored weights as the kernels read them, transform still folded in.
-  [[nodiscard]] QOMPOSE_INLINE const packed_matrix<weight_spec>& weights() const noexcept {
-    return weights_;
-  }
+  [[nodiscard]] QOMPOSE_INLINE const packed_type& weights() const noexcept { return weights_; }
   /// The stored weights with tight codes, transform still folded in.
   [[nodiscard]] QOMPOSE_INLINE quantized_matrix<weight_spec> quantized() const {
     return weights_.quantized();
@@ -213,9 +222,11 @@ class linear {
     const auto lay_out = [&](std::byte* base) {
       detail::arena memory(base);
       prepared.values =
-          memory.take<std::byte>(tiles * width * geometry.padded_cols / 4 * kernels.quad_bytes);
-      if constexpr (uses_integers) {
+          memory.take<std::byte>(tiles * width * geometry.padded_cols / 8 * kernels.octet_bytes);
+      if constexpr (uses_integers || uses_bits) {
         prepared.scales = memory.take<float>(tiles * width * code_groups);
+      }
+      if constexpr (uses_integers) {
         prepared.corrections = memory.take<std::int32_t>(tiles * width * geometry.groups);
         if constexpr (layout::has_offset) {
           prepared.sums = memory.take<float>(tiles * width * geometry.groups);
@@ -278,22 +289,27 @@ class linear {
   template <class Isa>
   static detail::linear_kernels<transform_type> select() {
     return detail::with_best_target<Isa>([]<class Target>() {
-      if constexpr (uses_integers) {
+      if constexpr (uses_bits) {
+        return kernels_of<typename Target::xnor_matmul,
+                          typename Target::template prepare_signs<transform_type>>(1);
+      } else if constexpr (uses_integers) {
         using codes = detail::code_activations<activation_spec>;
         using matmul = typename Target::template integer_matmul<layout, codes::group != 0>;
-        return kernels_of<Target, matmul, typename codes::format>(matmul::kCodeBytes);
+        using prepare =
+            typename Target::template prepare<matmul, transform_type, typename codes::format>;
+        return kernels_of<matmul, prepare>(2 * matmul::kCodeBytes);
       } else {
         using matmul = typename Target::template float_matmul<layout>;
         using rounding = std::conditional_t<std::is_same_v<activation_spec, fp32>, void,
                                             detail::round_to<activation_spec>>;
-        return kernels_of<Target, matmul, rounding>(4 * sizeof(float));
+        using prepare = typename Target::template prepare<matmul, transform_type, rounding>;
+        return kernels_of<matmul, prepare>(8 * sizeof(float));
       }
     });
   }
-  template <class Target, class Matmul, class Rounding>
-  static detail::linear_kernels<transform_type> kernels_of(std::size_t quad_bytes) {
-    using prepare = typename Target::template prepare<Matmul, transform_type, Rounding>;
-    return {quad_bytes, &prepare::TileTokens, &prepare::Run, &Matmul::Run};
+  template <class Matmul, class Prepare>
+  static detail::linear_kernels<transform_type> kernels_of(std::size_t octet_bytes) {
+    return {octet_bytes, &Prepare::TileTokens, &Prepare::Run, &Matmul::Run};
   }
 
   /// The weights' geometry with groups cut as finely as those of the activations.
@@ -328,7 +344,7 @@ class linear {
     }
   }
 
-  packed_matrix<weight_spec> weights_;
+  packed_type weights_;
   aligned_buffer<float> bias_;
   [[no_unique_address]] transform_data transform_;
   [[no_unique_address]] typename recipe_type::sparsity_type::data sparsity_;

@@ -31,5 +31,9 @@ using w4a8_minimum_g32 = recipe<weight<w4_minimum_g32>, activation<a8_token>>;
 /// int4 in groups of 32, int8 per token, both rotated in blocks of 64.
 using w4a8_g32_hadamard =
     recipe<weight<w4_g32>, activation<a8_token>, transform<block_hadamard<64>>>;
+/// Signs with a scale a row, float activations: a binary-weight network.
+using w1a32 = recipe<weight<binary_channel>>;
+/// Signs on both sides, with a scale a row and a token: XNOR-Net.
+using w1a1 = recipe<weight<binary_channel>, activation<quant<binary, per_token>>>;
 
 }  // namespace qompose
