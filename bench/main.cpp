@@ -4,6 +4,7 @@
 /// @brief The benchmarks' command line: Google Benchmark's, and what rows of layers take.
 
 #include <benchmark/benchmark.h>
+#include <unistd.h>
 
 #include <charconv>
 #include <cstdio>
@@ -31,6 +32,7 @@ class plain_names final : public Reporter {
   using run = benchmark::BenchmarkReporter::Run;
 
  public:
+  using Reporter::Reporter;
   bool ReportContext(const benchmark::BenchmarkReporter::Context& context) override {
     benchmark::BenchmarkReporter::Context wide = context;
     wide.name_field_width = 44;
@@ -125,7 +127,9 @@ int main(int argc, char** argv) {
   benchmark::AddCustomContext("target", qompose::target_name());
   qompose_bench::register_limit_rows(options);
   qompose_bench::register_product_rows(options);
-  plain_names<benchmark::ConsoleReporter> console;
+  plain_names<benchmark::ConsoleReporter> console(
+      isatty(STDOUT_FILENO) != 0 ? benchmark::ConsoleReporter::OO_ColorTabular
+                                 : benchmark::ConsoleReporter::OO_Tabular);
   plain_names<benchmark::JSONReporter> file;
   if (has_file) {
     benchmark::RunSpecifiedBenchmarks(&console, &file);
