@@ -127,9 +127,9 @@ int main(int argc, char** argv) {
   benchmark::AddCustomContext("target", qompose::target_name());
   qompose_bench::register_limit_rows(options);
   qompose_bench::register_product_rows(options);
-  plain_names<benchmark::ConsoleReporter> console(
-      isatty(STDOUT_FILENO) != 0 ? benchmark::ConsoleReporter::OO_ColorTabular
-                                 : benchmark::ConsoleReporter::OO_Tabular);
+  plain_names<benchmark::ConsoleReporter> console(isatty(STDOUT_FILENO) != 0
+                                                      ? benchmark::ConsoleReporter::OO_ColorTabular
+                                                      : benchmark::ConsoleReporter::OO_Tabular);
   plain_names<benchmark::JSONReporter> file;
   if (has_file) {
     benchmark::RunSpecifiedBenchmarks(&console, &file);

@@ -77,10 +77,11 @@ struct layer_energy {
   }
 };
 
-/// Elements that a tiled product moves between memory and cache, and keeps there.
+/// What a product that is computed tile by tile moves and holds, in elements.
 struct tile_cost {
-  double moved_elements = 0.0;   ///< both factors, read once for each tile of the other; results
-  double cached_elements = 0.0;  ///< one slice of both factors, and the tile of results
+  double moved_elements = 0.0;   ///< both factors, once for each tile that they meet; results
+  double staged_elements = 0.0;  ///< a slice of both factors, in cache
+  double held_elements = 0.0;    ///< partial sums, in registers
 };
 
 inline namespace QOMPOSE_ISA {
@@ -153,16 +154,18 @@ template <class Recipe>
           .memory = call.bytes() / 4.0 * table.memory_32_bits};
 }
 
-/// The product [m, k] x [k, n] cut into tiles of results.
+/// The product [m, k] x [k, n] with its results cut into tiles, one after another.
 ///
 /// @param tile_rows   rows of a tile, 1 .. m
 /// @param tile_cols   columns of a tile, 1 .. n
-/// @param tile_depth  columns of the left factor that are in cache at a time
-/// @return elements; with square tiles of b, m n k 2 / b and the results
+/// @param tile_depth  of the k terms, those whose factors are in cache at a time
+/// @return elements; with square tiles of b, (2 / b) m n k of the factors. One tile of all results
+///         is the outer product form, which reads each factor once and holds every partial sum
 [[nodiscard]] constexpr tile_cost tiles(double m, double n, double k, double tile_rows,
                                         double tile_cols, double tile_depth) noexcept {
   return {.moved_elements = m * n * k * (1.0 / tile_rows + 1.0 / tile_cols) + m * n,
-          .cached_elements = (tile_rows + tile_cols) * tile_depth + tile_rows * tile_cols};
+          .staged_elements = (tile_rows + tile_cols) * tile_depth,
+          .held_elements = tile_rows * tile_cols};
 }
 
 }  // namespace QOMPOSE_ISA
