@@ -5,10 +5,14 @@
 
 #include <benchmark/benchmark.h>
 #include <unistd.h>
+#if defined(__GLIBC__)
+#include <malloc.h>
+#endif
 
 #include <charconv>
 #include <cstdio>
 #include <cstring>
+#include <limits>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -97,6 +101,12 @@ bool parse_shapes(std::string_view text, std::vector<qompose_bench::shape>& shap
 }  // namespace
 
 int main(int argc, char** argv) {
+#if defined(__GLIBC__)
+  // Freed memory stays with the program: a virtual machine may take longer to hand pages out again
+  // than a row takes.
+  (void)mallopt(M_MMAP_MAX, 0);
+  (void)mallopt(M_TRIM_THRESHOLD, std::numeric_limits<int>::max());
+#endif
   qompose_bench::row_options options;
   bool has_file = false;
   int kept = 1;
