@@ -3,10 +3,11 @@
 // target.
 
 /// @file
-/// @brief Layers and the offline world: analysis on xtensor.
+/// @brief Layers and the offline world: what layers cost, and analysis on xtensor.
 
 #include "qompose/qompose.hpp"
 
 #if HWY_ONCE
+#include "qompose/analysis/cost.hpp"
 #include "qompose/analysis/error_metrics.hpp"
 #endif

@@ -1,0 +1,239 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Turns what qompose_bench wrote into a table, a short JSON file and plots.
+
+Exit status 1 if a row of ours computed something wrong.
+"""
+
+import argparse
+import json
+import pathlib
+import platform
+import re
+import sys
+
+# What a composition is compared with: the fastest of these.
+PEERS = {
+    "w8a8": ["onednn/u8s8", "onednn/s8s8", "xnnpack/qc8w"],
+    "w4a8": ["xnnpack/qc4w"],
+    "w4a8_g128": ["xnnpack/qb4w_g128"],
+    "w4a8_g32": ["xnnpack/qb4w_g32"],
+    "bf16": ["onednn/bf16", "onednn/f32", "openblas/f32"],
+    "f32": ["onednn/f32", "openblas/f32", "xnnpack/f32"],
+}
+COUNTERS = ["GB/s", "GOP/s", "of_read", "of_peak", "of_bound", "bytes"]
+NAME = re.compile(
+    r"(?P<kind>linear|peer)/(?P<format>.+)/(?P<shape>\d+x\d+)/n:(?P<n>\d+)"
+    r"(?:/(?P<heat>hot|cold))?(?:/threads:(?P<threads>\d+))?$"
+)
+
+
+def processor():
+    """The processor's name as the system has it."""
+    cpuinfo = pathlib.Path("/proc/cpuinfo")
+    if cpuinfo.exists():
+        for line in cpuinfo.read_text().splitlines():
+            if line.startswith("model name"):
+                return line.split(":", 1)[1].strip()
+    return platform.machine()
+
+
+def condensed(raw):
+    """The rows with what matters of them."""
+    rows = []
+    for one in raw["benchmarks"]:
+        row = {"name": one["name"]}
+        if one.get("error_occurred"):
+            row["error"] = one["error_message"]
+        else:
+            row["microseconds"] = round(one["real_time"], 3)
+            row.update({key: float(f"{one[key]:.5g}") for key in COUNTERS if key in one})
+            if "label" in one:
+                row["way"] = one["label"]
+        rows.append(row)
+    context = raw["context"]
+    return {
+        "date": context["date"],
+        "processor": processor(),
+        "cpus": context["num_cpus"],
+        "target": context.get("target", ""),
+        "rows": rows,
+    }
+
+
+def tables(results):
+    """{(shape, threads): {format: {column: row}}}, formats in the order of the rows."""
+    found = {}
+    for row in results["rows"]:
+        name = NAME.match(row["name"])
+        if not name:
+            continue
+        key = (name["shape"], int(name["threads"] or 1))
+        format_name = name["format"] if name["kind"] == "linear" else "peer/" + name["format"]
+        column = "n:" + name["n"] + ("/" + name["heat"] if name["heat"] else "")
+        found.setdefault(key, {}).setdefault(format_name, {})[column] = row
+    return found
+
+
+def ratio_to_peer(formats, name, column):
+    """How many times as fast as the fastest peer, or None."""
+    ours = formats[name].get(column, {}).get("microseconds")
+    theirs = [
+        formats.get("peer/" + peer, {}).get(column, {}).get("microseconds")
+        for peer in PEERS.get(name, [])
+    ]
+    theirs = [time for time in theirs if time]
+    return min(theirs) / ours if ours and theirs else None
+
+
+def cell(formats, name, column):
+    """Speed, share of the limit in per cent, and the ratio to the peer."""
+    row = formats[name].get(column)
+    if row is None:
+        return ""
+    if "error" in row:
+        return "wrong" if row["error"].startswith("result [") else "none"
+    decode = column.startswith("n:1/")
+    speed, share = ("GB/s", "of_read") if decode else ("GOP/s", "of_peak")
+    text = f"{row[speed]:.1f} {100 * row[share]:.0f}%"
+    ratio = ratio_to_peer(formats, name, column)
+    return text + (f" {ratio:.2f}x" if ratio else "")
+
+
+def print_tables(results):
+    """What a person reads."""
+    print(f"\n{results['processor']}, {results['target']}, {results['date'][:10]}")
+    for row in results["rows"]:
+        if row["name"].startswith("limit/") and "error" not in row:
+            unit = "GB/s" if "GB/s" in row else "GOP/s"
+            print(f"  {row['name']:<32} {row[unit]:8.1f} {unit:<6} {row['way']}")
+    for (shape, threads), formats in tables(results).items():
+        columns = sorted(
+            {column for rows in formats.values() for column in rows},
+            key=lambda c: (int(re.search(r"\d+", c)[0]), c),
+        )
+        print(f"\n{shape}, threads: {threads}")
+        print("  n:1 in GB/s of stored weights and % of what a plain read reaches,")
+        print("  others in GOP/s and % of the dot product in registers; x: times the fastest peer\n")
+        width = max(len(name) for name in formats) + 2
+        print(" " * (width + 2) + "".join(f"{column:<18}" for column in columns).rstrip())
+        for name in formats:
+            cells = "".join(f"{cell(formats, name, column):<18}" for column in columns)
+            print(f"  {name:<{width}}{cells}".rstrip())
+    problems = [row for row in results["rows"] if "error" in row]
+    if problems:
+        print("\nNot timed:")
+        for row in problems:
+            print(f"  {row['name']}: {row['error'][:100]}")
+
+
+def limit_of(results, name, threads):
+    """A limit row's speed in GOP/s, or None."""
+    suffix = f"/threads:{threads}" if threads > 1 else ""
+    for row in results["rows"]:
+        if row["name"] == f"limit/{name}{suffix}":
+            return row.get("GOP/s")
+    return None
+
+
+def plot(results, shape, threads, formats, path):
+    """Speed of every format: at one token against reading, at more against the dot product."""
+    try:
+        import matplotlib
+    except ImportError:
+        print(f"no plot {path}: no matplotlib (scripts/install-dependencies plots)")
+        return
+    matplotlib.use("Agg")
+    matplotlib.rcParams["svg.fonttype"] = "none"
+    matplotlib.rcParams["svg.hashsalt"] = "qompose"
+    from matplotlib import pyplot
+
+    names = list(reversed(formats))
+    places = range(len(names))
+    figure, (left, right) = pyplot.subplots(
+        1, 2, figsize=(11, 0.24 * len(names) + 1.8), sharey=True, layout="constrained"
+    )
+    for heat, shift, color in (("cold", 0.2, "#1f6fb4"), ("hot", -0.2, "#e08a2e")):
+        rows = [formats[name].get(f"n:1/{heat}", {}) for name in names]
+        speeds = [row.get("GB/s", 0) for row in rows]
+        left.barh([y + shift for y in places], speeds, 0.38, color=color, label=f"weights {heat}")
+        for y, row in zip(places, rows):
+            if row.get("of_read"):
+                limit = row["GB/s"] / row["of_read"]
+                left.plot([limit] * 2, [y + shift - 0.19, y + shift + 0.19], color="black", lw=1)
+    left.plot([], [], color="black", lw=1, label="a loop that only reads")
+    left.set_yticks(list(places), names, fontsize=8)
+    left.set_ylim(-0.7, len(names) - 0.3)
+    left.set_xlabel("1 token: GB/s of stored weights")
+    left.legend(fontsize=7)
+
+    batches = sorted(
+        {int(c[2:]) for rows in formats.values() for c in rows if re.fullmatch(r"n:\d+", c)}
+    )
+    colors = pyplot.get_cmap("viridis")
+    for i, n in enumerate(batches):
+        points = [(formats[name].get(f"n:{n}", {}).get("GOP/s"), y) for y, name in enumerate(names)]
+        points = [point for point in points if point[0]]
+        right.plot(
+            [x for x, _ in points],
+            [y for _, y in points],
+            "o",
+            ms=4,
+            color=colors(0.9 * i / max(1, len(batches) - 1)),
+            label=f"{n} tokens",
+        )
+    for name, text, style in (("integer_dot", "int8 dot", "--"), ("float", "float", ":")):
+        limit = limit_of(results, name, threads)
+        if limit:
+            right.axvline(limit, color="black", ls=style, lw=1, label=f"{text}, in registers")
+    right.set_xlabel("more tokens: GOP/s")
+    right.legend(fontsize=7)
+    for axes in (left, right):
+        axes.set_xlim(left=0)
+        axes.grid(axis="x", lw=0.3)
+    threads_text = "1 thread" if threads == 1 else f"{threads} threads"
+    figure.suptitle(
+        f"{shape}, {threads_text}, {results['processor']} ({results['target']}), "
+        f"{results['date'][:10]}",
+        fontsize=10,
+    )
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, metadata={"Date": None})
+    # No blanks at the ends of lines, as in every file of the project.
+    path.write_text("\n".join(line.rstrip() for line in path.read_text().splitlines()) + "\n")
+    pyplot.close(figure)
+    print(f"wrote {path}")
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("raw", type=pathlib.Path, help="what --benchmark_out wrote")
+    parser.add_argument("--out", type=pathlib.Path, help="file for the figures")
+    parser.add_argument("--results", type=pathlib.Path, help="folder for <date>-<processor>.json")
+    parser.add_argument("--plots", type=pathlib.Path, help="folder for linear-<shape>.svg")
+    arguments = parser.parse_args()
+
+    results = condensed(json.loads(arguments.raw.read_text()))
+    print_tables(results)
+    out = arguments.out
+    if arguments.results:
+        slug = re.sub(r"[^a-z0-9]+", "-", results["processor"].lower()).strip("-")
+        out = arguments.results / f"{results['date'][:10]}-{slug}.json"
+    if out:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        head = {key: value for key, value in results.items() if key != "rows"}
+        lines = ",\n".join("  " + json.dumps(row) for row in results["rows"])
+        out.write_text(json.dumps(head)[:-1] + ', "rows": [\n' + lines + "\n]}\n")
+        print(f"\nwrote {out}")
+    if arguments.plots:
+        for (shape, threads), formats in tables(results).items():
+            suffix = f"-threads{threads}" if threads > 1 else ""
+            plot(results, shape, threads, formats, arguments.plots / f"linear-{shape}{suffix}.svg")
+    ours_wrong = [
+        row for row in results["rows"] if "error" in row and row["name"].startswith("linear/")
+    ]
+    sys.exit(1 if ours_wrong or not results["rows"] else 0)
+
+
+if __name__ == "__main__":
+    main()
