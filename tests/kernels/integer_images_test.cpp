@@ -24,7 +24,8 @@ using image_recipes =
     std::tuple<with_codes<qp::binary_channel>, with_codes<qp::ternary_channel>,
                with_codes<qp::w3_g32>, with_codes<qp::q5_0>,
                with_codes<qp::quant<qp::int_n<6>, qp::per_channel>>, with_codes<qp::nvfp4>,
-               with_codes<qp::mxfp6_e2m3>, with_codes<qp::mxint8>,
+               with_codes<qp::mxfp6_e2m3>, with_codes<qp::mxint8>, with_codes<qp::w4_progressive>,
+               with_codes<qp::vsq4_v16>, with_codes<qp::w4_progressive, qp::a8_g128>,
                with_codes<qp::w8_channel, qp::a8_g128>,
                with_codes<qp::w4_minimum_g32, qp::quant<qp::int8, qp::per_group<64>>>,
                with_codes<qp::w2_g64, qp::quant<qp::int4, qp::per_group<32>>>>;

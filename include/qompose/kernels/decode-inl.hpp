@@ -70,27 +70,69 @@ struct LookUp {
     }
   }
 
+  /// The same for codes at bits kShift and up of each lane, whatever is above.
+  template <int kShift>
+  [[nodiscard]] HWY_INLINE VF At(VI words) const {
+    static_assert(kBits <= 8);
+    const VI codes = kShift == 0 ? words : hn::ShiftRight<kShift>(words);
+#if HWY_ARCH_X86 && HWY_TARGET <= HWY_AVX3
+    if constexpr (kBits == 4) return VF{_mm512_permutexvar_ps(codes.raw, low_.raw)};
+#elif HWY_TARGET == HWY_AVX2
+    // Bit 3 of the code chooses the half, as the sign.
+    if constexpr (kBits == 4) {
+      const VI half = hn::ShiftLeft<28 - (kShift < 28 ? kShift : 28)>(words);
+      return VF{_mm256_blendv_ps(_mm256_permutevar8x32_ps(low_.raw, codes.raw),
+                                 _mm256_permutevar8x32_ps(high_.raw, codes.raw),
+                                 hn::BitCast(DF(), half).raw)};
+    }
+#endif
+    return (*this)(hn::And(codes, hn::Set(DI(), (1 << kBits) - 1)));
+  }
+
  private:
   const float* table_;
   VF low_ = hn::Zero(DF());
   VF high_ = hn::Zero(DF());
 };
 
-/// N codes as they are stored in memory, widened to 32 bits: signed codes keep their sign.
-template <class Code>
-HWY_INLINE VI LoadCodes(const Code* codes) {
-  if constexpr (N == 1) {
-    return hn::Set(DI(), static_cast<std::int32_t>(*codes));
-  } else {
-    const hn::Rebind<Code, DF> narrow;
-    return hn::PromoteTo(DI(), hn::LoadU(narrow, codes));
-  }
+/// Sign, exponent and mantissa from the top of 32 bits to their places in a float.
+template <int kExponent, int kMantissa>
+HWY_INLINE VI MoveFields(VI codes) {
+  constexpr auto kKept = static_cast<std::int32_t>(
+      0x8000'0000u | ((1u << (kExponent + kMantissa)) - 1) << (23 - kMantissa));
+  return hn::And(hn::ShiftRight<8 - kExponent>(codes), hn::Set(DI(), kKept));
 }
 
-/// Floats of codes of 8 bits by their fields; tables serve shorter ones.
+/// Floats of codes of 8 bits by their fields; tables serve shorter ones where codes stand in rows.
 template <class Element>
 struct DecodeFields {
   static constexpr bool kExists = false;
+  static constexpr bool kTakesTop = false;
+};
+
+/// Shorter codes are often subnormal, and products of subnormal floats may be slow, so these are
+/// made from the exponent above and a difference.
+template <int kExponent, int kMantissa, special_values kSpecials, overflow kOverflow,
+          infinite_input kInfinity>
+  requires(kExponent + kMantissa < 7 && kExponent >= 2 && N > 1)
+struct DecodeFields<minifloat<kExponent, kMantissa, kSpecials, kOverflow, kInfinity>> {
+  using Element = minifloat<kExponent, kMantissa, kSpecials, kOverflow, kInfinity>;
+  static constexpr bool kExists = false;
+  static constexpr bool kTakesTop = true;
+
+  /// Of finite codes in the top bits of 32, whatever is below.
+  static HWY_INLINE VF FromTop(VI codes) {
+    const VI moved = MoveFields<kExponent, kMantissa>(codes);
+    const VI sign = hn::And(moved, hn::Set(DI(), std::numeric_limits<std::int32_t>::min()));
+    const VI magnitude = hn::Xor(moved, sign);
+    constexpr std::int32_t kUnit = 1 << 23;
+    const VI is_small = hn::VecFromMask(DI(), hn::Lt(magnitude, hn::Set(DI(), kUnit)));
+    constexpr std::int32_t kBias = (127 - Element::exponent_bias) * kUnit;
+    const VI raised = hn::Add(magnitude, hn::And(is_small, hn::Set(DI(), kUnit)));
+    const VF value = hn::BitCast(DF(), hn::Add(raised, hn::Set(DI(), kBias)));
+    const VF excess = hn::BitCast(DF(), hn::And(is_small, hn::Set(DI(), kBias + kUnit)));
+    return hn::BitCast(DF(), hn::Or(hn::BitCast(DI(), hn::Sub(value, excess)), sign));
+  }
 };
 
 template <int kExponent, int kMantissa, special_values kSpecials, overflow kOverflow,
@@ -99,6 +141,7 @@ template <int kExponent, int kMantissa, special_values kSpecials, overflow kOver
 struct DecodeFields<minifloat<kExponent, kMantissa, kSpecials, kOverflow, kInfinity>> {
   using Element = minifloat<kExponent, kMantissa, kSpecials, kOverflow, kInfinity>;
   static constexpr bool kExists = true;
+  static constexpr bool kTakesTop = true;
 
   /// Of codes in the low 8 bits of 32.
   static HWY_INLINE VF Run(VI codes) {
@@ -121,11 +164,9 @@ struct DecodeFields<minifloat<kExponent, kMantissa, kSpecials, kOverflow, kInfin
   /// Of finite codes in the top 8 bits of 32, whatever is below. Exponent and mantissa are moved to
   /// their places in a float, which then lacks a power of two; subnormals become subnormals.
   static HWY_INLINE VF FromTop(VI codes) {
-    constexpr std::int32_t kKept = static_cast<std::int32_t>(
-        0x8000'0000u | ((1u << (kExponent + kMantissa)) - 1) << (23 - kMantissa));
-    const VI moved = hn::And(hn::ShiftRight<8 - kExponent>(codes), hn::Set(DI(), kKept));
     constexpr int kLacking = 127 - Element::exponent_bias;
-    return hn::Mul(hn::BitCast(DF(), moved), hn::Set(DF(), PowerOfTwo(kLacking)));
+    return hn::Mul(hn::BitCast(DF(), MoveFields<kExponent, kMantissa>(codes)),
+                   hn::Set(DF(), PowerOfTwo(kLacking)));
   }
 
  private:

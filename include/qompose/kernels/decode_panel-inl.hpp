@@ -35,7 +35,7 @@ class DecodePanel {
   static constexpr bool kIsPlain =
       Layout::width == code_width::half || Layout::width == code_width::single;
   static constexpr bool kIsImage = Layout::has_integers;
-  static constexpr bool kIsFields = !kIsPlain && !kIsImage && DecodeFields<Element>::kExists;
+  static constexpr bool kIsFields = !kIsPlain && !kIsImage && DecodeFields<Element>::kTakesTop;
   static constexpr bool kIsTable = !kIsPlain && !kIsImage && !kIsFields && !Layout::is_learned;
 
  public:
@@ -55,6 +55,13 @@ class DecodePanel {
     if constexpr (kIsPlain) {
       Unroll<kColumns>([&](auto k) QOMPOSE_FLATTEN {
         use(k, LoadFloats<Element>(unit + (k * panel_rows + part * N) * kFormatBytes<Element>));
+      });
+    } else if constexpr (kIsTable && Element::bits == 4) {
+      // Straight from the panel's words, each of them the codes of eight columns.
+      const VI words = AsWords(LoadBytes(unit + part * 4 * N));
+      Unroll<8>([&](auto k) QOMPOSE_FLATTEN {
+        constexpr int kShift = 8 * (decltype(k)::value % 4) + 4 * (decltype(k)::value / 4);
+        use(k, table_.template At<kShift>(words));
       });
     } else {
       Unroll<kColumns / 4>([&](auto quad) QOMPOSE_FLATTEN {
@@ -87,7 +94,7 @@ class DecodePanel {
     } else if constexpr (kIsImage) {
       return hn::ConvertTo(DF(), hn::ShiftRight<24>(hn::ShiftLeft<kLeft>(words)));
     } else if constexpr (kIsFields) {
-      return DecodeFields<Element>::FromTop(hn::ShiftLeft<kLeft>(words));
+      return DecodeFields<Element>::FromTop(hn::ShiftLeft<kLeft + 8 - Element::bits>(words));
     } else if constexpr (kIsTable) {
       return table_(Byte<k>(words));
     } else if constexpr (Layout::is_shared) {

@@ -11,6 +11,7 @@
 #define QOMPOSE_KERNELS_DOT_INL_HPP_
 #endif
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
@@ -27,10 +28,10 @@ constexpr std::size_t kEndlessRun = ~std::size_t{0};
 
 /// sum[i] += w[4 i .. 4 i + 3] . x[0 .. 3] for weights in 0 .. kMost and codes in -128 .. 127.
 ///
-/// `Prepare` takes weights as the products want
-/// them (`StoreWeights` and `LoadWeights` keep that form in memory, kWeightBytes a byte),
-/// `LoadCodes` one quad of a token's codes (8 bytes are x0, x2, x1, x3 in 16 bits). Sums of
-/// at most kRun quads are held in a `Partial`, which cannot overflow, and then added to int32 by
+/// `Prepare` takes weights as the products want them (`StoreWeights` and `LoadWeights` keep that
+/// form in memory, kWeightBytes a byte), `LoadCodes` one quad of a token's codes (8 bytes are x0,
+/// x2, x1, x3 in 16 bits). Sums of at most kRun quads are held in a `Partial` that cannot overflow
+/// (`Start` is 0; `First`, where kRun is not endless, a first product) and then added to int32 by
 /// `Flush`. A weight goes in as w - kShift.
 #if QOMPOSE_PLAIN_TARGET
 template <int kMost>
@@ -53,6 +54,8 @@ struct Dot {
     std::memcpy(codes.lane, p, 4);
     return codes;
   }
+  static HWY_INLINE Partial Start() { return hn::Zero(DI()); }
+  static HWY_INLINE VI Flush(VI sum, Partial partial) { return hn::Add(sum, partial); }
   static HWY_INLINE void Add(Partial& sum, Weights w, Codes x) {
     std::int32_t lanes[N];
     hn::StoreU(sum, DI(), lanes);
@@ -80,6 +83,8 @@ struct ByteOperands {
     std::memcpy(&word, p, sizeof(word));
     return hn::BitCast(DI8(), hn::Set(DI(), word));
   }
+  static HWY_INLINE Partial Start() { return hn::Zero(DI()); }
+  static HWY_INLINE VI Flush(VI sum, Partial partial) { return hn::Add(sum, partial); }
 };
 
 #if HWY_ARCH_X86 && HWY_TARGET <= HWY_AVX3_DL
@@ -143,10 +148,15 @@ HWY_INLINE void AddBytePairs(Pairs& sum, UBytes w, Bytes x) {
 #endif
 }
 
-/// Pairs of products are summed in 16 bits: 2 * 128 * kMost fits them kRun times over.
-template <int kMost, bool kFitsPairs = (kMost <= 127)>
+/// How many products of two bytes each a sum of 16 bits can hold.
+constexpr std::size_t PairsThatFit(int most) {
+  return most == 0 ? 128 : static_cast<std::size_t>(32767 / (2 * 128 * most));
+}
+
+/// Pairs of products are summed in 16 bits for kRun quads.
+template <int kMost, std::size_t kPairs = std::min<std::size_t>(PairsThatFit(kMost), 2)>
 struct Dot : ByteOperands {
-  static constexpr std::size_t kRun = kMost == 0 ? 128 : 32767 / (2 * 128 * kMost);
+  static constexpr std::size_t kRun = PairsThatFit(kMost);
   using Partial = Pairs;
 
   static HWY_INLINE Partial Start() { return hn::Zero(DI16()); }
@@ -158,10 +168,18 @@ struct Dot : ByteOperands {
   }
 };
 
+/// Pairs of products fit 16 bits, but no sum of them does.
+template <int kMost>
+struct Dot<kMost, 1> : ByteOperands {
+  static HWY_INLINE void Add(Partial& sum, Weights w, Codes x) {
+    AddPairs(sum, MultiplyBytes(w, x), hn::Set(DI16(), std::int16_t{1}));
+  }
+};
+
 /// Weights of 8 bits would overflow sums of 16: both operands are widened, bytes 0 and 2 of a quad
 /// beside each other, then 1 and 3.
 template <int kMost>
-struct Dot<kMost, false> : ByteOperands {
+struct Dot<kMost, 0> : ByteOperands {
   static constexpr std::size_t kCodeBytes = 8;
   static constexpr std::size_t kWeightBytes = 2;
   struct Codes {

@@ -134,7 +134,11 @@ struct FloatMatmul : PanelAccess<Layout> {
       });
     }
     Unroll<kV>([&](auto v) QOMPOSE_FLATTEN {
-      Access::Finish(a, 0, (p + v / kParts) * panel_rows + (v % kParts) * N, total[v]);
+      VF value = total[v];
+      if constexpr (Layout::has_row_scales) {
+        value = hn::Mul(value, Access::RowScale(a, p + v / kParts, v % kParts));
+      }
+      Access::Finish(a, 0, (p + v / kParts) * panel_rows + (v % kParts) * N, value);
     });
   }
 
@@ -246,7 +250,10 @@ struct FloatMatmul : PanelAccess<Layout> {
     for (std::size_t p = first; p < last; ++p) {
       for (std::size_t t = 0; t < tokens; ++t) {
         Unroll<kParts>([&](auto part) QOMPOSE_FLATTEN {
-          const VF value = hn::LoadU(DF(), sums[p - first] + t * panel_rows + part * N);
+          VF value = hn::LoadU(DF(), sums[p - first] + t * panel_rows + part * N);
+          if constexpr (Layout::has_row_scales) {
+            value = hn::Mul(value, Access::RowScale(a, p, part));
+          }
           Access::Finish(a, first_token + t, p * panel_rows + part * N, value);
         });
       }

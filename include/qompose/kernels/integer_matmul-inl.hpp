@@ -14,6 +14,7 @@
 #include <hwy/cache_control.h>
 
 #include <algorithm>
+#include <bit>
 #include <cstddef>
 #include <cstdint>
 
@@ -49,6 +50,8 @@ struct IntegerMatmul : PanelAccess<Layout, kGroupCodes> {
   static constexpr bool kInteger = true;
   static constexpr bool kScalesGroups = kGroupCodes;
   static constexpr bool kHasOffset = Layout::has_offset;
+  /// Whether sums of a row stay integers over its groups.
+  static constexpr bool kIntegerScales = Layout::has_integer_scales && !kGroupCodes;
   static constexpr std::size_t kCodeBytes = Product::kCodeBytes;
   /// What an operand lacks to the integer it stands for; sums get it back.
   static constexpr int kCorrection = Image::lowest + Product::kShift;
@@ -211,7 +214,8 @@ struct IntegerMatmul : PanelAccess<Layout, kGroupCodes> {
         });
       }
     } else {
-      constexpr std::size_t kUnits = std::min(kRun, kUnrolledQuads) / kQuads;
+      // A power of two, so that runs end where groups do.
+      constexpr std::size_t kUnits = std::bit_floor(std::min(kRun, kUnrolledQuads) / kQuads);
       bool is_first = true;
       // `count` units, or as many of them as are left.
       const auto run = [&](auto count, std::size_t times) QOMPOSE_FLATTEN {
@@ -272,7 +276,7 @@ struct IntegerMatmul : PanelAccess<Layout, kGroupCodes> {
       w += (stop - k) * kBytesAColumn;
       x += (stop - k) / 4 * T * kCodeBytes;
       k = stop;
-      if (stop < group_end || (geometry.groups == 1 && !kGroupCodes)) {
+      if (stop < group_end || IsSingle(a)) {
         Unroll<T>([&](auto m) QOMPOSE_FLATTEN {
           Unroll<kV>([&](auto v) QOMPOSE_FLATTEN { sums.group[m][v] = sum[m][v]; });
         });
@@ -288,6 +292,9 @@ struct IntegerMatmul : PanelAccess<Layout, kGroupCodes> {
                                   std::size_t g, const VI (&sum)[T][n * kParts],
                                   VF (&total)[T][n * kParts]) {
     const std::size_t at = (tile * a.geometry.groups + g) * T;
+    if constexpr (kIntegerScales) {
+      if (IsExact(a)) return AddIntegerGroup<n, T>(a, p, at, g, sum, total);
+    }
     Unroll<n * kParts>([&](auto v) QOMPOSE_FLATTEN {
       const VF scale = Access::Scale(a, p + v / kParts, g, v % kParts);
       VF offset;
@@ -308,6 +315,34 @@ struct IntegerMatmul : PanelAccess<Layout, kGroupCodes> {
       });
     });
   }
+  /// Whether a row has one scale, so that its sum is an integer that is scaled once.
+  static HWY_INLINE bool IsSingle(const Arguments& a) {
+    return a.geometry.groups == 1 && !kGroupCodes && !kIntegerScales;
+  }
+  /// Whether rows are so short that integers hold the sums of all their groups.
+  static HWY_INLINE bool IsExact(const Arguments& a) {
+    return a.geometry.padded_cols <= Layout::exact_columns;
+  }
+  /// The same in integers, which stand in the lanes of `total`.
+  template <std::size_t n, std::size_t T>
+  static HWY_INLINE void AddIntegerGroup(const Arguments& a, std::size_t p, std::size_t at,
+                                         std::size_t g, const VI (&sum)[T][n * kParts],
+                                         VF (&total)[T][n * kParts]) {
+    Unroll<n * kParts>([&](auto v) QOMPOSE_FLATTEN {
+      const VI scale = Access::IntegerScale(a, p + v / kParts, g, v % kParts);
+      VI zero;
+      if constexpr (kHasOffset) zero = Access::ZeroPoint(a, p + v / kParts, g, v % kParts);
+      Unroll<T>([&](auto m) QOMPOSE_FLATTEN {
+        VI value = sum[m][v];
+        if constexpr (kHasOffset) {
+          const VI codes = hn::Set(DI(), static_cast<std::int32_t>(a.x.sums[at + m]));
+          value = hn::Sub(value, hn::Mul(zero, codes));
+        }
+        const VI before = hn::BitCast(DI(), total[m][v]);
+        total[m][v] = hn::BitCast(DF(), hn::Add(before, hn::Mul(value, scale)));
+      });
+    });
+  }
   template <std::size_t T>
   static HWY_INLINE const float* CodeScale(const Arguments& a, std::size_t tile, std::size_t g) {
     return a.x.scales + (tile * a.code_groups + g / a.groups_a_code_scale) * T;
@@ -317,14 +352,20 @@ struct IntegerMatmul : PanelAccess<Layout, kGroupCodes> {
   template <std::size_t n, std::size_t T>
   static HWY_INLINE void Finish(const Arguments& a, std::size_t p, std::size_t tile,
                                 const Sums<n, T>& sums) {
-    const bool is_single = a.geometry.groups == 1 && !kGroupCodes;
+    const bool is_single = IsSingle(a);
     Unroll<T>([&](auto m) QOMPOSE_FLATTEN {
       const std::size_t token = tile * T + m;
       if (token >= a.n_tokens) return;
       Unroll<n * kParts>([&](auto v) QOMPOSE_FLATTEN {
         VF value = sums.total[m][v];
+        if constexpr (kIntegerScales) {
+          if (IsExact(a)) value = hn::ConvertTo(DF(), hn::BitCast(DI(), value));
+        }
         if constexpr (!kGroupCodes) {
-          const VF x_scale = hn::Set(DF(), a.x.scales[token]);
+          VF x_scale = hn::Set(DF(), a.x.scales[token]);
+          if constexpr (Layout::has_row_scales) {
+            x_scale = hn::Mul(Access::RowScale(a, p + v / kParts, v % kParts), x_scale);
+          }
           if (is_single) {
             const VF scale = Access::Scale(a, p + v / kParts, 0, v % kParts);
             value = hn::Mul(hn::ConvertTo(DF(), sums.group[m][v]), hn::Mul(scale, x_scale));
@@ -335,6 +376,8 @@ struct IntegerMatmul : PanelAccess<Layout, kGroupCodes> {
           } else {
             value = hn::Mul(value, x_scale);
           }
+        } else if constexpr (Layout::has_row_scales) {
+          value = hn::Mul(value, Access::RowScale(a, p + v / kParts, v % kParts));
         }
         Access::Finish(a, token, (p + v / kParts) * panel_rows + (v % kParts) * N, value);
       });
@@ -372,7 +415,8 @@ struct IntegerMatmul : PanelAccess<Layout, kGroupCodes> {
 
   /// A block of tokens and n panels.
   template <std::size_t n>
-  static HWY_NOINLINE void Block(const Arguments& a, std::size_t p, std::size_t first_token) {
+  static HWY_NOINLINE void Block(const Arguments& shared, std::size_t p, std::size_t first_token) {
+    const Arguments a = shared;  // a copy, which stores of sums cannot change
     using Source = std::conditional_t<kStages, FromStage, FromPanel>;
     const panel_geometry& geometry = a.geometry;
     alignas(64) std::uint8_t stage[kStages ? n * kColumns * panel_rows * Product::kWeightBytes : 1];

@@ -80,16 +80,12 @@ struct InterleaveCodes {
       const auto codes = [&](std::size_t word)
                              QOMPOSE_FLATTEN { return hn::LoadU(DI8(), tile + 4 * word); };
       VI total = hn::Zero(DI());
-      if constexpr (Product::kRun == kEndlessRun) {
-        for (; i + N <= words; i += N) Product::Add(total, ones, codes(i));
-      } else {
-        while (i + N <= words) {
-          typename Product::Partial partial = Product::Start();
-          for (std::size_t k = 0; k < Product::kRun && i + N <= words; ++k, i += N) {
-            Product::Add(partial, ones, codes(i));
-          }
-          total = Product::Flush(total, partial);
+      while (i + N <= words) {
+        typename Product::Partial partial = Product::Start();
+        for (std::size_t k = 0; k < Product::kRun && i + N <= words; ++k, i += N) {
+          Product::Add(partial, ones, codes(i));
         }
+        total = Product::Flush(total, partial);
       }
       StoreFolded(DI(), total, sums);
     }

@@ -34,13 +34,30 @@ struct PanelAccess {
   static HWY_INLINE const std::uint8_t* Codes(const Arguments& a, std::size_t p, std::size_t k) {
     return a.weights.codes + (p * a.geometry.padded_cols + k) * Layout::column_bytes;
   }
+  /// Scale of a group; where rows share a level of scales, the other one.
   static HWY_INLINE VF Scale(const Arguments& a, std::size_t p, std::size_t g, std::size_t part) {
     return LoadFloats<ScaleFormat>(a.weights.scales +
                                    At(a, p, g, part) * kFormatBytes<ScaleFormat>);
   }
+  /// What is added to scale times code; Scale() as above.
   static HWY_INLINE VF Offset(const Arguments& a, std::size_t p, std::size_t g, std::size_t part) {
-    return LoadFloats<OffsetFormat>(a.weights.offsets +
-                                    At(a, p, g, part) * kFormatBytes<OffsetFormat>);
+    const VF offset = LoadFloats<OffsetFormat>(a.weights.offsets +
+                                               At(a, p, g, part) * kFormatBytes<OffsetFormat>);
+    if constexpr (Layout::has_row_scales) return hn::Neg(hn::Mul(offset, Scale(a, p, g, part)));
+    return offset;
+  }
+  /// The level of scales that a row shares.
+  static HWY_INLINE VF RowScale(const Arguments& a, std::size_t p, std::size_t part) {
+    return hn::LoadU(DF(), a.weights.row_scales + p * panel_rows + part * N);
+  }
+  /// Integer scales and zero points.
+  static HWY_INLINE VI IntegerScale(const Arguments& a, std::size_t p, std::size_t g,
+                                    std::size_t part) {
+    return LoadCodes(a.weights.scales + At(a, p, g, part));
+  }
+  static HWY_INLINE VI ZeroPoint(const Arguments& a, std::size_t p, std::size_t g,
+                                 std::size_t part) {
+    return LoadCodes(a.weights.offsets + At(a, p, g, part));
   }
   /// The codebooks of the rows of a panel, where the layout has them.
   static HWY_INLINE const float* Codebooks(const Arguments& a, std::size_t p, std::size_t g) {

@@ -20,6 +20,7 @@
 #include <utility>
 
 #include "qompose/formats/e8m0.hpp"
+#include "qompose/formats/int_n.hpp"
 #include "qompose/kernels/before_namespace-inl.hpp"
 #include "qompose/packing/panels.hpp"
 
@@ -145,15 +146,26 @@ HWY_INLINE UBytes LookUpBytes(const std::uint8_t* table, UBytes v) {
 HWY_INLINE VI AsWords(UBytes v) { return hn::BitCast(DI(), v); }
 #endif
 
+/// N codes as they are stored in memory, widened to 32 bits: signed codes keep their sign.
+template <class Code>
+HWY_INLINE VI LoadCodes(const Code* codes) {
+  if constexpr (N == 1) {
+    return hn::Set(DI(), static_cast<std::int32_t>(*codes));
+  } else {
+    const hn::Rebind<Code, DF> narrow;
+    return hn::PromoteTo(DI(), hn::LoadU(narrow, codes));
+  }
+}
+
 /// N numbers of `Format` as floats.
 template <class Format>
 HWY_INLINE VF LoadFloats(const std::uint8_t* p) {
   if constexpr (std::is_same_v<Format, e8m0>) {
     // The smallest power of two, code 0, is a subnormal float.
-    const hn::Rebind<std::uint8_t, DF> narrow;
-    const VI codes = hn::PromoteTo(DI(), hn::LoadU(narrow, p));
-    const VI bits = hn::Max(hn::ShiftLeft<23>(codes), hn::Set(DI(), 1 << 22));
+    const VI bits = hn::Max(hn::ShiftLeft<23>(LoadCodes(p)), hn::Set(DI(), 1 << 22));
     return hn::BitCast(DF(), bits);
+  } else if constexpr (std::is_same_v<Format, uint8>) {
+    return hn::ConvertTo(DF(), LoadCodes(p));
   } else if constexpr (std::is_same_v<Format, fp32>) {
     return hn::LoadU(DF(), reinterpret_cast<const float*>(p));
   } else if constexpr (std::is_same_v<Format, fp16>) {

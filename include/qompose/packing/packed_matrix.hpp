@@ -77,6 +77,7 @@ struct panel_pointers {
   const std::uint8_t* scales = nullptr;
   const std::uint8_t* offsets = nullptr;
   const float* codebooks = nullptr;
+  const float* row_scales = nullptr;
 };
 
 }  // namespace detail
@@ -111,12 +112,15 @@ class packed_matrix {
   [[nodiscard]] QOMPOSE_INLINE std::size_t storage_bytes() const noexcept {
     std::size_t bytes = codes_.size() + scales_.size() + offsets_.size() + tight_.storage_bytes();
     if constexpr (layout::is_learned) bytes += codebooks_.size() * sizeof(float);
+    if constexpr (layout::has_row_scales) bytes += row_scales_.size() * sizeof(float);
     return bytes;
   }
   [[nodiscard]] QOMPOSE_INLINE detail::panel_pointers pointers() const noexcept {
     const float* codebooks = nullptr;
     if constexpr (layout::is_learned) codebooks = codebooks_.data();
-    return {codes_.data(), scales_.data(), offsets_.data(), codebooks};
+    const float* row_scales = nullptr;
+    if constexpr (layout::has_row_scales) row_scales = row_scales_.data();
+    return {codes_.data(), scales_.data(), offsets_.data(), codebooks, row_scales};
   }
   /// The codes, [panels][padded columns][16 rows] in units as the layout's table says.
   [[nodiscard]] QOMPOSE_INLINE std::span<const std::uint8_t> panels() const noexcept {
@@ -158,11 +162,14 @@ class packed_matrix {
       return decoded;
     } else {
       const std::size_t at = scale_at(r, c / geometry_.group_cols);
-      const float scaled = scale_format::decode(get<scale_code>(scales_, at)) * decoded;
+      float scale = scale_format::decode(get<scale_code>(scales_, at));
+      if constexpr (layout::has_row_scales) scale *= row_scales_[r];
+      const float scaled = scale * decoded;
       if constexpr (!layout::has_offset) {
         return scaled;
       } else {
-        return scaled + offset_format::decode(get<offset_code>(offsets_, at));
+        const float offset = offset_format::decode(get<offset_code>(offsets_, at));
+        return layout::has_row_scales ? scaled + -scale * offset : scaled + offset;
       }
     }
   }
@@ -193,6 +200,9 @@ class packed_matrix {
         scales_(layout::is_scaled ? scale_count() * sizeof(scale_code) : 0),
         offsets_(layout::has_offset ? scale_count() * sizeof(offset_code) : 0),
         tight_(rows, cols) {
+    if constexpr (layout::has_row_scales) {
+      row_scales_ = aligned_buffer<float>(geometry_.panels * panel_rows);
+    }
     if constexpr (layout::is_learned) {
       codebooks_ =
           aligned_buffer<float>((layout::is_shared ? 1 : scale_count()) * layout::codebook_floats);
@@ -205,10 +215,22 @@ class packed_matrix {
       for (std::size_t r = 0; r < block.rows(); ++r) {
         for (std::size_t g = 0; g < geometry_.groups; ++g) {
           const std::size_t c = g * geometry_.group_cols;
-          put(scales_, scale_at(first_row + r, g), scale_format::encode(block.scale(r, c)));
-          if constexpr (layout::has_offset) {
-            put(offsets_, scale_at(first_row + r, g), offset_format::encode(block.offset(r, c)));
+          const std::size_t at = scale_at(first_row + r, g);
+          if constexpr (layout::has_row_scales) {
+            using inner = typename layout::row_scaled::inner;
+            put(scales_, at, scale_format::encode(inner::decode(block.scale_code(r, g))));
+            if constexpr (layout::has_offset) {
+              put(offsets_, at, offset_format::encode(block.zero_or_minimum(r, c)));
+            }
+            continue;
           }
+          put(scales_, at, scale_format::encode(block.scale(r, c)));
+          if constexpr (layout::has_offset) {
+            put(offsets_, at, offset_format::encode(block.offset(r, c)));
+          }
+        }
+        if constexpr (layout::has_row_scales) {
+          row_scales_[first_row + r] = block.scales().scale(r / block.group_rows(), 0);
         }
       }
     }
@@ -223,10 +245,13 @@ class packed_matrix {
       for (std::size_t sr = 0; sr < grid.rows; ++sr) {
         for (std::size_t g = 0; g < grid.cols; ++g) {
           const std::size_t at = scale_at(sr * q.group_rows(), g);
-          if constexpr (!layout::keeps_tight_scales) {
+          if constexpr (layout::has_row_scales) {
+            restore_levels(q, sr, g, at);
+          } else if constexpr (!layout::keeps_tight_scales) {
             q.scales().set_code(sr, g, get<scale_code>(scales_, at));
           }
-          if constexpr (layout::has_offset && !layout::keeps_tight_zeros) {
+          if constexpr (layout::has_offset && !layout::keeps_tight_zeros &&
+                        !layout::has_row_scales) {
             q.zeros().set_code(sr, g, get<offset_code>(offsets_, at));
           }
         }
@@ -234,6 +259,24 @@ class packed_matrix {
       tight_.restore(q);
     }
     (void)q;
+  }
+
+  /// Both levels of scale (sr, g), and the zero point beside it.
+  QOMPOSE_INLINE void restore_levels(quantized_type& q, std::size_t sr, std::size_t g,
+                                     std::size_t at) const {
+    using levels = typename layout::parts::scale_format;
+    using inner = typename layout::row_scaled::inner;
+    using outer = typename layout::row_scaled::outer;
+    const float kept = scale_format::decode(get<scale_code>(scales_, at));
+    q.scales().set_code(sr, g, inner::encode(kept));
+    if constexpr (layout::has_offset) {
+      using zero_format = typename Spec::zero_type::format;
+      q.zeros().set_code(
+          sr, g, zero_format::encode(offset_format::decode(get<offset_code>(offsets_, at))));
+    }
+    const std::size_t row = sr * q.group_rows();
+    const std::size_t shared = sr / levels::granularity_type::group_rows(q.grid().rows);
+    q.scales().scales().set_code(shared, 0, outer::encode(row_scales_[row]));
   }
 
   /// Scales and zero points that a panel holds only in decoded form, kept as they were stored.
@@ -367,6 +410,8 @@ class packed_matrix {
   aligned_buffer<std::uint8_t> offsets_;
   [[no_unique_address]] std::conditional_t<layout::is_learned, aligned_buffer<float>,
                                            detail::nothing<3>> codebooks_;
+  [[no_unique_address]] std::conditional_t<layout::has_row_scales, aligned_buffer<float>,
+                                           detail::nothing<4>> row_scales_;
   [[no_unique_address]] tight_parts tight_;
 };
 

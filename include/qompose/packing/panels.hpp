@@ -22,8 +22,9 @@
 ///
 /// Codebooks lie as floats, [panel][group][16 rows][2^bits], or once where the matrix shares one.
 /// Groups are padded to whole units; the activations that meet padding are zero. Scales and offsets
-/// lie as [panel][group][16 rows].
+/// lie as [panel][group][16 rows], scales that rows share as [panel][16 rows].
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <type_traits>
@@ -33,6 +34,7 @@
 #include "qompose/formats/e8m0.hpp"
 #include "qompose/formats/fp16.hpp"
 #include "qompose/formats/fp32.hpp"
+#include "qompose/formats/int_n.hpp"
 #include "qompose/packing/integer_image.hpp"
 #include "qompose/recipe/bits.hpp"
 #include "qompose/recipe/quant.hpp"
@@ -45,6 +47,56 @@ inline constexpr std::size_t panel_rows = 16;
 inline constexpr int panel_layout_version = 2;
 /// Columns of the widest unit; every group is padded to at most a multiple of this.
 inline constexpr std::size_t widest_panel_step = 32;
+
+namespace detail {
+
+/// Unsigned integers of at most 8 bits.
+template <class Format>
+inline constexpr bool is_small_unsigned = [] {
+  if constexpr (integer_format<Format>) return Format::min_code == 0 && Format::bits <= 8;
+  return false;
+}();
+
+/// Whether every finite value of a format is one of fp16.
+template <class Format>
+inline constexpr bool fits_fp16 = [] {
+  if constexpr (number_format<Format>) {
+    if constexpr (Format::bits <= 8 && !integer_format<Format>) {
+      for (int code = 0; code < 1 << Format::bits; ++code) {
+        const float value = Format::decode(static_cast<typename Format::storage_type>(code));
+        if (value - value == 0.0f && fp16::decode(fp16::encode(value)) != value) return false;
+      }
+      return true;
+    }
+  }
+  return false;
+}();
+
+/// Scales that are an inner number times a float that a row or the tensor shares, such as those of
+/// `nvfp4` and of `progressive`.
+template <class ScaleFormat>
+struct row_scaled {
+  static constexpr bool exists = false;
+  static constexpr bool is_integer = false;
+  using inner = void;
+  using kept = fp32;
+};
+template <quant_spec ScaleFormat>
+struct row_scaled<ScaleFormat> {
+  using inner = typename ScaleFormat::element;
+  using outer = typename ScaleFormat::scale_type::format;
+  static constexpr bool is_integer = is_small_unsigned<inner>;
+  static constexpr bool shares_rows =
+      ScaleFormat::granularity_type::group_cols(1 << 20) == 1 << 20 &&
+      ScaleFormat::granularity_type::group_rows(1) == 1;
+  static constexpr bool exists = shares_rows && is_plain_float<outer> &&
+                                 std::is_same_v<typename ScaleFormat::zero_type, no_zero> &&
+                                 (is_integer || fits_fp16<inner>);
+  /// How a panel holds inner scales.
+  using kept = std::conditional_t<is_integer, uint8, fp16>;
+};
+
+}  // namespace detail
 
 /// How the codes of a format lie in a panel.
 enum class code_width { planes, byte, half, single };
@@ -96,22 +148,51 @@ struct panel_layout {
   /// Floats of one codebook: one for every code that the bits can spell.
   static constexpr std::size_t codebook_floats = is_learned ? std::size_t{1} << element::bits : 0;
 
-  /// Format of the scales in a panel: that of the scale slot where it is a plain float or e8m0,
-  /// else fp32.
-  using scale_format = std::conditional_t<detail::is_plain_float<typename parts::scale_format> ||
-                                              std::is_same_v<typename parts::scale_format, e8m0>,
-                                          typename parts::scale_format, fp32>;
-  static constexpr bool keeps_tight_scales =
-      is_scaled && !std::is_same_v<scale_format, typename parts::scale_format>;
+  /// Scales in two levels, of which a row shares the outer one: panels hold the inner ones as they
+  /// are and a float a row, so that the outer level costs the products nothing.
+  using row_scaled = detail::row_scaled<typename parts::scale_format>;
+  static constexpr bool has_integer_offset =
+      is_zero_point<typename parts::zero_type> &&
+      detail::is_small_unsigned<typename parts::zero_type::format>;
+  static constexpr bool has_row_scales =
+      row_scaled::exists && (!has_offset || (row_scaled::is_integer && has_integer_offset));
+  /// Whether a row's sum over all groups can stay an integer: inner scales are integers, and what
+  /// they make of the codes is small enough for exact_columns columns.
+  static constexpr bool has_integer_scales = [] {
+    if constexpr (has_row_scales && row_scaled::is_integer && integer_image<element>::exists) {
+      constexpr int largest = integer_image<element>::most_raised + integer_image<element>::lowest;
+      constexpr int magnitude = std::max(largest, -integer_image<element>::lowest);
+      constexpr int product = detail::has_image<typename Spec::scale_type>
+                                  ? 127
+                                  : magnitude * row_scaled::inner::max_code;
+      return product <= 511;
+    } else {
+      return false;
+    }
+  }();
+  static constexpr std::size_t exact_columns = std::size_t{1} << 15;
 
-  /// Format of the offsets in a panel: that of the minima where it is a plain float, else fp32.
-  using offset_format =
+  /// Format of the scales in a panel: that of the scale slot where it is a plain float or e8m0, the
+  /// inner scales' own where a row shares the outer one, else fp32.
+  using scale_format =
+      std::conditional_t<has_row_scales, typename row_scaled::kept,
+                         std::conditional_t<detail::is_plain_float<typename parts::scale_format> ||
+                                                std::is_same_v<typename parts::scale_format, e8m0>,
+                                            typename parts::scale_format, fp32>>;
+  static constexpr bool keeps_tight_scales =
+      is_scaled && !has_row_scales && !std::is_same_v<scale_format, typename parts::scale_format>;
+
+  /// Format of the offsets in a panel: that of the minima where it is a plain float, that of zero
+  /// points beside integer scales, else fp32.
+  using offset_format = std::conditional_t<
+      has_row_scales && has_offset, uint8,
       typename std::conditional_t<has_offset && is_minimum<typename parts::zero_type> &&
                                       detail::is_plain_float<typename parts::zero_type::format>,
-                                  typename parts::zero_type, minimum<fp32>>::format;
+                                  typename parts::zero_type, minimum<fp32>>::format>;
   static constexpr bool keeps_tight_zeros =
-      has_offset && !(is_minimum<typename parts::zero_type> &&
-                      detail::is_plain_float<typename parts::zero_type::format>);
+      has_offset && !has_row_scales &&
+      !(is_minimum<typename parts::zero_type> &&
+        detail::is_plain_float<typename parts::zero_type::format>);
 };
 
 /// The sizes of a packed matrix, all in elements.
