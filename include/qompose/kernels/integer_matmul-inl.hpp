@@ -16,6 +16,7 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <type_traits>
 
 #include "qompose/kernels/arguments.hpp"
 #include "qompose/kernels/dot-inl.hpp"
@@ -28,6 +29,11 @@ namespace qompose {
 inline namespace QOMPOSE_ISA {
 namespace HWY_NAMESPACE {
 
+/// What becomes of the sums of @ref IntegerMatmul by default: they are scaled and stored as floats.
+struct StoreScaled {
+  using MatmulArguments = detail::matmul_arguments;
+};
+
 /// Integer dot products over panels.
 ///
 /// Sums stay in int32 within a group; each group's sum is converted, multiplied by the group's
@@ -38,10 +44,13 @@ namespace HWY_NAMESPACE {
 /// unpacked into L1 once and meet all tiles of a block of tokens there.
 ///
 /// @tparam kGroupCodes  whether activation codes have a scale for each group instead of each token
-template <class Layout, bool kGroupCodes = false>
+/// @tparam Output       who takes the results: @ref StoreScaled, or a function object such as
+///                      @ref Requantize, made of `Arguments::output`, which is called as
+///                      output(token, row, sums) with the int32 sums of N rows of the only group
+template <class Layout, bool kGroupCodes = false, class Output = StoreScaled>
 struct IntegerMatmul : PanelAccess<Layout, kGroupCodes> {
   using Access = PanelAccess<Layout, kGroupCodes>;
-  using Arguments = detail::matmul_arguments;
+  using Arguments = typename Output::MatmulArguments;
   using Element = typename Layout::element;
   using Image = integer_image<Element>;
   using Product = Dot<Image::most_raised>;
@@ -49,6 +58,7 @@ struct IntegerMatmul : PanelAccess<Layout, kGroupCodes> {
   static constexpr bool kInteger = true;
   static constexpr bool kScalesGroups = kGroupCodes;
   static constexpr bool kHasOffset = Layout::has_offset;
+  static constexpr bool kScalesSums = std::is_same_v<Output, StoreScaled>;
   static constexpr std::size_t kCodeBytes = Product::kCodeBytes;
   /// What an operand lacks to the integer it stands for; sums get it back.
   static constexpr int kCorrection = Image::lowest + Product::kShift;
@@ -272,7 +282,7 @@ struct IntegerMatmul : PanelAccess<Layout, kGroupCodes> {
       w += (stop - k) * kBytesAColumn;
       x += (stop - k) / 4 * T * kCodeBytes;
       k = stop;
-      if (stop < group_end || (geometry.groups == 1 && !kGroupCodes)) {
+      if (stop < group_end || IsSingle(a)) {
         Unroll<T>([&](auto m) QOMPOSE_FLATTEN {
           Unroll<kV>([&](auto v) QOMPOSE_FLATTEN { sums.group[m][v] = sum[m][v]; });
         });
@@ -313,30 +323,41 @@ struct IntegerMatmul : PanelAccess<Layout, kGroupCodes> {
     return a.x.scales + (tile * a.code_groups + g / a.groups_a_code_scale) * T;
   }
 
-  /// Applies what scales are left and writes y.
+  /// Whether the sums of the only group stay as they are to the end.
+  static HWY_INLINE bool IsSingle(const Arguments& a) {
+    if constexpr (!kScalesSums) return true;
+    return a.geometry.groups == 1 && !kGroupCodes;
+  }
+
+  /// Hands the results of a tile to `Output`.
   template <std::size_t n, std::size_t T>
   static HWY_INLINE void Finish(const Arguments& a, std::size_t p, std::size_t tile,
                                 const Sums<n, T>& sums) {
-    const bool is_single = a.geometry.groups == 1 && !kGroupCodes;
+    const bool is_single = IsSingle(a);
     Unroll<T>([&](auto m) QOMPOSE_FLATTEN {
       const std::size_t token = tile * T + m;
       if (token >= a.n_tokens) return;
       Unroll<n * kParts>([&](auto v) QOMPOSE_FLATTEN {
-        VF value = sums.total[m][v];
-        if constexpr (!kGroupCodes) {
-          const VF x_scale = hn::Set(DF(), a.x.scales[token]);
-          if (is_single) {
-            const VF scale = Access::Scale(a, p + v / kParts, 0, v % kParts);
-            value = hn::Mul(hn::ConvertTo(DF(), sums.group[m][v]), hn::Mul(scale, x_scale));
-            if constexpr (kHasOffset) {
-              const VF x_sum = hn::Mul(hn::Set(DF(), a.x.sums[token]), x_scale);
-              value = hn::MulAdd(Access::Offset(a, p + v / kParts, 0, v % kParts), x_sum, value);
+        const std::size_t row = (p + v / kParts) * panel_rows + (v % kParts) * N;
+        if constexpr (!kScalesSums) {
+          Output(a.output)(token, row, sums.group[m][v]);
+        } else {
+          VF value = sums.total[m][v];
+          if constexpr (!kGroupCodes) {
+            const VF x_scale = hn::Set(DF(), a.x.scales[token]);
+            if (is_single) {
+              const VF scale = Access::Scale(a, p + v / kParts, 0, v % kParts);
+              value = hn::Mul(hn::ConvertTo(DF(), sums.group[m][v]), hn::Mul(scale, x_scale));
+              if constexpr (kHasOffset) {
+                const VF x_sum = hn::Mul(hn::Set(DF(), a.x.sums[token]), x_scale);
+                value = hn::MulAdd(Access::Offset(a, p + v / kParts, 0, v % kParts), x_sum, value);
+              }
+            } else {
+              value = hn::Mul(value, x_scale);
             }
-          } else {
-            value = hn::Mul(value, x_scale);
           }
+          Access::Finish(a, token, row, value);
         }
-        Access::Finish(a, token, (p + v / kParts) * panel_rows + (v % kParts) * N, value);
       });
     });
   }
