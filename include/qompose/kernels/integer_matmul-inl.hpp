@@ -127,6 +127,16 @@ struct IntegerMatmul : PanelAccess<Layout, kGroupCodes> {
   struct Sums {
     VI group[T][n * kParts];
     VF total[T][n * kParts];
+
+    // Not `= {}`: NEON's vectors have a constructor that leaves them as they are.
+    HWY_INLINE Sums() {
+      Unroll<T>([&](auto m) QOMPOSE_FLATTEN {
+        Unroll<n * kParts>([&](auto v) QOMPOSE_FLATTEN {
+          group[m][v] = hn::Zero(DI());
+          total[m][v] = hn::Zero(DF());
+        });
+      });
+    }
   };
 
   /// One quad of columns of n panels meets the codes of T tokens at x.
@@ -365,7 +375,7 @@ struct IntegerMatmul : PanelAccess<Layout, kGroupCodes> {
   /// All columns of n panels, for the only tile there is.
   template <std::size_t n, std::size_t T>
   static HWY_NOINLINE void Direct(const Arguments& a, std::size_t p) {
-    Sums<n, T> sums = {};
+    Sums<n, T> sums;
     Columns<n, T, FromPanel>(a, p, 0, 0, a.geometry.padded_cols, Access::Codes(a, p, 0),
                              a.geometry.padded_cols * Layout::column_bytes, sums);
     Finish<n, T>(a, p, 0, sums);
@@ -397,7 +407,7 @@ struct IntegerMatmul : PanelAccess<Layout, kGroupCodes> {
     using Source = std::conditional_t<kStages, FromStage, FromPanel>;
     const panel_geometry& geometry = a.geometry;
     alignas(64) std::uint8_t stage[kStages ? n * kColumns * panel_rows * Product::kWeightBytes : 1];
-    Sums<n, kTokens> sums[kBlockTokens / kTokens] = {};
+    Sums<n, kTokens> sums[kBlockTokens / kTokens];
     const std::size_t first_tile = first_token / kTokens;
     const std::size_t tiles = divide_up(std::min(kBlockTokens, a.n_tokens - first_token), kTokens);
     for (std::size_t k = 0; k < geometry.padded_cols; k += kColumns) {
