@@ -102,3 +102,31 @@ TEMPLATE_LIST_TEST_CASE("integer_linear: equals a 64-bit reference on every targ
     });
   }
 }
+
+TEST_CASE("integer_linear: parts of a long row may leave int32, its sums do not",
+          "[kernels][integer_linear]") {
+  // Kernels multiply weights raised by 128 and take 128 sum x back: either is past 2^32 here.
+  const std::size_t in = 300000;
+  qp::quantized_matrix<qp::w8_channel> w(2, in);
+  for (std::size_t r = 0; r < 2; ++r) {
+    w.scales().set_code(r, 0, qp::fp32::encode(1.0f));
+    for (std::size_t c = 0; c < in; ++c) w.set_code(r, c, r == 0 ? 1 : -1);
+  }
+  const qp::integer_linear<qp::int8> layer(w, {}, {1.0f, 0}, {1e6f, 0}, {-128, 127});
+  for (const std::int32_t code : {-128, 127}) {
+    for (const std::size_t n : {1u, 2u, 70u}) {
+      const std::vector<std::int8_t> x(n * in, static_cast<std::int8_t>(code));
+      std::vector<std::int32_t> expected(2 * n);
+      for (std::size_t i = 0; i < 2 * n; ++i) expected[i] = (i % 2 == 0 ? 300000 : -300000) * code;
+      on_each_target([&]<class Isa>() {
+        INFO("code " << code << ", n " << n);
+        std::vector<std::int32_t> sums(2 * n);
+        qp::workspace scratch;
+        layer.template operator()<qp::serial, Isa>(
+            qp::matrix_view<const std::int8_t>(x.data(), n, in),
+            qp::matrix_view<std::int32_t>(sums.data(), n, 2), qp::serial{}, scratch);
+        CHECK(sums == expected);
+      });
+    }
+  }
+}

@@ -114,6 +114,27 @@ TEST_CASE("integer_linear: sums stand for the layer of rounded floats", "[nn][in
   }
 }
 
+TEST_CASE("integer_linear: weights of fewer bits", "[nn][integer_linear]") {
+  const matrix w = random_matrix(21, 75, 1);
+  const auto layer =
+      qp::compress_integer<qp::uint8, qp::int8, qp::quant<qp::int6, qp::per_channel>>(
+          w.view(), {}, {0.02f, 100}, {0.1f, 0});
+  const auto q = layer.quantized();
+  std::vector<std::uint8_t> x(9 * 75);
+  for (std::size_t i = 0; i < x.size(); ++i) x[i] = static_cast<std::uint8_t>(37 * i);
+  std::vector<std::int32_t> sums(9 * 21);
+  qp::workspace scratch;
+  layer(qp::matrix_view<const std::uint8_t>(x.data(), 9, 75),
+        qp::matrix_view<std::int32_t>(sums.data(), 9, 21), qp::serial{}, scratch);
+  for (std::size_t t = 0; t < 9; ++t) {
+    for (std::size_t r = 0; r < 21; ++r) {
+      std::int32_t sum = layer.q_bias(r);
+      for (std::size_t c = 0; c < 75; ++c) sum += q.code(r, c) * x[t * 75 + c];
+      CHECK(sums[t * 21 + r] == sum);
+    }
+  }
+}
+
 TEST_CASE("integer_linear: bounds are the fused activations", "[nn][integer_linear]") {
   const auto w = integers(1, 1, {1});
   const qp::affine<qp::int8> input{0.1f, -3};

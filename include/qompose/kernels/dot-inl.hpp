@@ -45,6 +45,7 @@ struct Dot {
   };
   using Weights = UBytes;
   using Partial = VI;
+  using DU = hn::Rebind<std::uint32_t, DI>;
 
   static HWY_INLINE Weights Prepare(UBytes w) { return w; }
   static HWY_INLINE void StoreWeights(Weights w, std::uint8_t* p) { StoreBytes(w, p); }
@@ -57,10 +58,13 @@ struct Dot {
   static HWY_INLINE Partial Start() { return hn::Zero(DI()); }
   static HWY_INLINE VI Flush(VI sum, Partial partial) { return hn::Add(sum, partial); }
   static HWY_INLINE void Add(Partial& sum, Weights w, Codes x) {
-    std::int32_t lanes[N];
-    hn::StoreU(sum, DI(), lanes);
-    for (std::size_t i = 0; i < 4 * N; ++i) lanes[i / 4] += w.lane[i] * x.lane[i % 4];
-    sum = hn::LoadU(DI(), lanes);
+    // Modulo 2^32, as registers.
+    std::uint32_t lanes[N];
+    hn::StoreU(hn::BitCast(DU(), sum), DU(), lanes);
+    for (std::size_t i = 0; i < 4 * N; ++i) {
+      lanes[i / 4] += static_cast<std::uint32_t>(w.lane[i] * x.lane[i % 4]);
+    }
+    sum = hn::BitCast(DI(), hn::LoadU(DU(), lanes));
   }
 };
 #else

@@ -7,26 +7,27 @@
 #include <cstddef>
 #include <cstdint>
 
-#include "qompose/packing/packed_matrix.hpp"
+#include "qompose/kernels/arguments.hpp"
 #include "qompose/packing/panels.hpp"
 
 namespace qompose::detail {
 
 /// Rows of 8-bit activations to make tiles of.
-struct code_rows {
+struct prepare_codes_arguments {
   const std::uint8_t* codes = nullptr;  ///< [n_tokens, in_features], int8 or uint8
   std::size_t stride = 0;
   std::size_t n_tokens = 0;
   /// 0x80 for uint8: turns each code into itself - 128 as int8; 0 for int8.
   std::uint8_t flip = 0;
+  panel_geometry geometry;  ///< of the weights: one group
+  activation_tiles tiles;   ///< values and corrections, overwritten
 };
 
-/// One product of int8 weights and int8 activations, for any range of panels.
-struct integer_product_arguments {
-  panel_pointers weights;
-  panel_geometry geometry;
-  const std::int16_t* tiles = nullptr;  ///< [tiles][padded columns / 4][tile_tokens][4]
-  std::size_t n_tokens = 0;
+/// One product, for any range of panels, whose int32 sums go to the output of integers that
+/// `Output` is for; scales, bias and y of the base are not used.
+template <class Output>
+struct integer_matmul_arguments : matmul_arguments {
+  Output output;
 };
 
 /// int32 sums to codes; every array has a whole number of panels of elements.

@@ -17,6 +17,7 @@
 #include <bit>
 #include <cstddef>
 #include <cstdint>
+#include <type_traits>
 
 #include "qompose/kernels/arguments.hpp"
 #include "qompose/kernels/dot-inl.hpp"
@@ -29,6 +30,11 @@ namespace qompose {
 inline namespace QOMPOSE_ISA {
 namespace HWY_NAMESPACE {
 
+/// What becomes of the sums of @ref IntegerMatmul by default: they are scaled and stored as floats.
+struct StoreScaled {
+  using MatmulArguments = detail::matmul_arguments;
+};
+
 /// Integer dot products over panels.
 ///
 /// Sums stay in int32 within a group; each group's sum is converted, multiplied by the group's
@@ -39,10 +45,13 @@ namespace HWY_NAMESPACE {
 /// unpacked into L1 once and meet all tiles of a block of tokens there.
 ///
 /// @tparam kGroupCodes  whether activation codes have a scale for each group instead of each token
-template <class Layout, bool kGroupCodes = false>
+/// @tparam Output       who takes the results: @ref StoreScaled, or a function object such as
+///                      @ref Requantize, made of `Arguments::output`, which is called as
+///                      output(token, row, sums) with the int32 sums of N rows of the only group
+template <class Layout, bool kGroupCodes = false, class Output = StoreScaled>
 struct IntegerMatmul : PanelAccess<Layout, kGroupCodes> {
   using Access = PanelAccess<Layout, kGroupCodes>;
-  using Arguments = detail::matmul_arguments;
+  using Arguments = typename Output::MatmulArguments;
   using Element = typename Layout::element;
   using Image = integer_image<Element>;
   using Product = Dot<Image::most_raised>;
@@ -50,6 +59,7 @@ struct IntegerMatmul : PanelAccess<Layout, kGroupCodes> {
   static constexpr bool kInteger = true;
   static constexpr bool kScalesGroups = kGroupCodes;
   static constexpr bool kHasOffset = Layout::has_offset;
+  static constexpr bool kScalesSums = std::is_same_v<Output, StoreScaled>;
   /// Whether sums of a row stay integers over its groups.
   static constexpr bool kIntegerScales = Layout::has_integer_scales && !kGroupCodes;
   static constexpr std::size_t kCodeBytes = Product::kCodeBytes;
@@ -120,6 +130,16 @@ struct IntegerMatmul : PanelAccess<Layout, kGroupCodes> {
   struct Sums {
     VI group[T][n * kParts];
     VF total[T][n * kParts];
+
+    // Not `= {}`: NEON's vectors have a constructor that leaves them as they are.
+    HWY_INLINE Sums() {
+      Unroll<T>([&](auto m) QOMPOSE_FLATTEN {
+        Unroll<n * kParts>([&](auto v) QOMPOSE_FLATTEN {
+          group[m][v] = hn::Zero(DI());
+          total[m][v] = hn::Zero(DF());
+        });
+      });
+    }
   };
 
   /// One quad of columns of n panels meets the codes of T tokens at x.
@@ -315,10 +335,7 @@ struct IntegerMatmul : PanelAccess<Layout, kGroupCodes> {
       });
     });
   }
-  /// Whether a row has one scale, so that its sum is an integer that is scaled once.
-  static HWY_INLINE bool IsSingle(const Arguments& a) {
-    return a.geometry.groups == 1 && !kGroupCodes && !kIntegerScales;
-  }
+
   /// Whether rows are so short that integers hold the sums of all their groups.
   static HWY_INLINE bool IsExact(const Arguments& a) {
     return a.geometry.padded_cols <= Layout::exact_columns;
@@ -348,38 +365,53 @@ struct IntegerMatmul : PanelAccess<Layout, kGroupCodes> {
     return a.x.scales + (tile * a.code_groups + g / a.groups_a_code_scale) * T;
   }
 
-  /// Applies what scales are left and writes y.
+  /// Whether the sums of the only group stay as they are to the end.
+  static HWY_INLINE bool IsSingle(const Arguments& a) {
+    if constexpr (!kScalesSums) return true;
+    return a.geometry.groups == 1 && !kGroupCodes && !kIntegerScales;
+  }
+
+  /// The sum of a row, all scales applied that groups have not.
+  static HWY_INLINE VF Scaled(const Arguments& a, std::size_t p, std::size_t token,
+                              std::size_t part, VI group, VF total) {
+    if constexpr (kIntegerScales) {
+      if (IsExact(a)) total = hn::ConvertTo(DF(), hn::BitCast(DI(), total));
+    }
+    VF row_scale;
+    if constexpr (Layout::has_row_scales) row_scale = Access::RowScale(a, p, part);
+    if constexpr (kGroupCodes) {
+      if constexpr (Layout::has_row_scales) total = hn::Mul(total, row_scale);
+      return total;
+    } else {
+      VF x_scale = hn::Set(DF(), a.x.scales[token]);
+      if constexpr (Layout::has_row_scales) x_scale = hn::Mul(row_scale, x_scale);
+      if (!IsSingle(a)) return hn::Mul(total, x_scale);
+      const VF scale = Access::Scale(a, p, 0, part);
+      total = hn::Mul(hn::ConvertTo(DF(), group), hn::Mul(scale, x_scale));
+      if constexpr (kHasOffset) {
+        const VF x_sum = hn::Mul(hn::Set(DF(), a.x.sums[token]), x_scale);
+        total = hn::MulAdd(Access::Offset(a, p, 0, part), x_sum, total);
+      }
+      return total;
+    }
+  }
+
+  /// Hands the results of a tile to `Output`.
   template <std::size_t n, std::size_t T>
   static HWY_INLINE void Finish(const Arguments& a, std::size_t p, std::size_t tile,
                                 const Sums<n, T>& sums) {
-    const bool is_single = IsSingle(a);
     Unroll<T>([&](auto m) QOMPOSE_FLATTEN {
       const std::size_t token = tile * T + m;
       if (token >= a.n_tokens) return;
       Unroll<n * kParts>([&](auto v) QOMPOSE_FLATTEN {
-        VF value = sums.total[m][v];
-        if constexpr (kIntegerScales) {
-          if (IsExact(a)) value = hn::ConvertTo(DF(), hn::BitCast(DI(), value));
+        const std::size_t row = (p + v / kParts) * panel_rows + (v % kParts) * N;
+        if constexpr (kScalesSums) {
+          const VF value =
+              Scaled(a, p + v / kParts, token, v % kParts, sums.group[m][v], sums.total[m][v]);
+          Access::Finish(a, token, row, value);
+        } else {
+          Output(a.output)(token, row, sums.group[m][v]);
         }
-        if constexpr (!kGroupCodes) {
-          VF x_scale = hn::Set(DF(), a.x.scales[token]);
-          if constexpr (Layout::has_row_scales) {
-            x_scale = hn::Mul(Access::RowScale(a, p + v / kParts, v % kParts), x_scale);
-          }
-          if (is_single) {
-            const VF scale = Access::Scale(a, p + v / kParts, 0, v % kParts);
-            value = hn::Mul(hn::ConvertTo(DF(), sums.group[m][v]), hn::Mul(scale, x_scale));
-            if constexpr (kHasOffset) {
-              const VF x_sum = hn::Mul(hn::Set(DF(), a.x.sums[token]), x_scale);
-              value = hn::MulAdd(Access::Offset(a, p + v / kParts, 0, v % kParts), x_sum, value);
-            }
-          } else {
-            value = hn::Mul(value, x_scale);
-          }
-        } else if constexpr (Layout::has_row_scales) {
-          value = hn::Mul(value, Access::RowScale(a, p + v / kParts, v % kParts));
-        }
-        Access::Finish(a, token, (p + v / kParts) * panel_rows + (v % kParts) * N, value);
       });
     });
   }
@@ -387,7 +419,7 @@ struct IntegerMatmul : PanelAccess<Layout, kGroupCodes> {
   /// All columns of n panels, for the only tile there is.
   template <std::size_t n, std::size_t T>
   static HWY_NOINLINE void Direct(const Arguments& a, std::size_t p) {
-    Sums<n, T> sums = {};
+    Sums<n, T> sums;
     Columns<n, T, FromPanel>(a, p, 0, 0, a.geometry.padded_cols, Access::Codes(a, p, 0),
                              a.geometry.padded_cols * Layout::column_bytes, sums);
     Finish<n, T>(a, p, 0, sums);
@@ -420,7 +452,7 @@ struct IntegerMatmul : PanelAccess<Layout, kGroupCodes> {
     using Source = std::conditional_t<kStages, FromStage, FromPanel>;
     const panel_geometry& geometry = a.geometry;
     alignas(64) std::uint8_t stage[kStages ? n * kColumns * panel_rows * Product::kWeightBytes : 1];
-    Sums<n, kTokens> sums[kBlockTokens / kTokens] = {};
+    Sums<n, kTokens> sums[kBlockTokens / kTokens];
     const std::size_t first_tile = first_token / kTokens;
     const std::size_t tiles = divide_up(std::min(kBlockTokens, a.n_tokens - first_token), kTokens);
     for (std::size_t k = 0; k < geometry.padded_cols; k += kColumns) {

@@ -16,9 +16,9 @@
 #include "qompose/kernels/elementwise-inl.hpp"
 #include "qompose/kernels/float_matmul-inl.hpp"
 #include "qompose/kernels/integer_matmul-inl.hpp"
-#include "qompose/kernels/integer_product-inl.hpp"
 #include "qompose/kernels/pack-inl.hpp"
 #include "qompose/kernels/prepare-inl.hpp"
+#include "qompose/kernels/prepare_codes-inl.hpp"
 #include "qompose/kernels/quantize-inl.hpp"
 #include "qompose/kernels/requantize-inl.hpp"
 #include "qompose/kernels/transforms-inl.hpp"
@@ -31,10 +31,8 @@ namespace HWY_NAMESPACE {
 
 /// What dispatch may reach, by name.
 struct Kernels {
-  template <class Layout, bool group_codes>
-  using integer_matmul = IntegerMatmul<Layout, group_codes>;
-  template <class Layout>
-  using integer_product = IntegerProduct<Layout>;
+  template <class Layout, bool group_codes = false, class Output = StoreScaled>
+  using integer_matmul = IntegerMatmul<Layout, group_codes, Output>;
   template <class Code, bool kLeft>
   using requantize = Requantize<Code, kLeft>;
   template <class Code>
@@ -47,6 +45,8 @@ struct Kernels {
   using float_matmul = FloatMatmul<Layout>;
   template <class Matmul, class Transform, class Rounding>
   using prepare = Prepare<Matmul, Transform, Rounding>;
+  template <class Matmul>
+  using prepare_codes = PrepareCodes<Matmul>;
   template <class Transform>
   using transform_row = TransformRow<Transform>;
   using range_of = RangeOf;

@@ -98,7 +98,7 @@ HWY_INLINE VI Multiply(VI v, VI mantissa, VI shift) {
   }
 }
 
-/// A function object that product kernels call with the sums of N rows of one token:
+/// An output of @ref IntegerMatmul, called with the sums of N rows of one token:
 /// code = clamp(zero_point + (sum + bias) * M), stored as `Code`.
 ///
 /// @tparam Code   std::int8_t or std::uint8_t
@@ -107,6 +107,7 @@ template <class Code, bool kLeft>
 class Requantize {
  public:
   using Arguments = detail::requantize_arguments;
+  using MatmulArguments = detail::integer_matmul_arguments<Arguments>;
 
   HWY_INLINE explicit Requantize(const Arguments& a) : a_(a) {}
 
@@ -141,6 +142,7 @@ class Requantize {
 class StoreSums {
  public:
   using Arguments = detail::sum_arguments;
+  using MatmulArguments = detail::integer_matmul_arguments<Arguments>;
 
   HWY_INLINE explicit StoreSums(const Arguments& a) : a_(a) {}
 

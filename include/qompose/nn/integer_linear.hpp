@@ -19,6 +19,7 @@
 #include "qompose/core/fixed_point_multiplier.hpp"
 #include "qompose/core/matrix_view.hpp"
 #include "qompose/core/workspace.hpp"
+#include "qompose/kernels/arguments.hpp"
 #include "qompose/kernels/integer_arguments.hpp"
 #include "qompose/kernels/kernels.hpp"
 #include "qompose/nn/linear.hpp"
@@ -31,13 +32,22 @@
 namespace qompose {
 namespace detail {
 
-/// The kernels of one product whose sums go to `Output`.
-template <class Arguments>
+/// The kernels of one product whose sums go to the output that `Output` is for.
+template <class Output>
 struct integer_kernels {
-  std::size_t (*tile_tokens)(std::size_t n_tokens);
-  void (*prepare)(const code_rows&, const panel_geometry&, std::size_t tile, std::int16_t* tiles);
-  void (*run)(const integer_product_arguments&, const Arguments&, std::size_t first_panel,
+  void (*prepare)(const prepare_codes_arguments&, std::size_t tile, std::int8_t* rows);
+  void (*run)(const integer_matmul_arguments<Output>&, std::size_t first_panel,
               std::size_t last_panel);
+};
+
+/// The activations of one call, cut into tiles.
+struct code_tiles {
+  std::size_t count = 0;
+  std::size_t workers = 0;  ///< that make them
+  activation_tiles tiles;
+  std::int8_t* rows = nullptr;   ///< scratch, a tile's rows of codes for each worker
+  std::size_t worker_bytes = 0;  ///< of these
+  std::size_t bytes = 0;         ///< of everything
 };
 
 /// Weights of integer-only layers: symmetric int8 with one scale a row or a matrix.
@@ -157,7 +167,8 @@ class integer_linear {
   void operator()(matrix_view<const input_code> x, matrix_view<output_code> y, const Executor& run,
                   workspace& scratch) const {
     check_shapes(x.rows(), x.cols(), y.rows(), y.cols());
-    multiply<Isa>(x, requantize_to(y), run, scratch.reserve(tile_bytes(x.rows())));
+    multiply<Isa>(x, requantize_to(y), run,
+                  scratch.reserve(tiles_at<Isa>(nullptr, x.rows()).bytes));
   }
   /// The same with scratch memory of its own.
   template <executor Executor = serial, class Isa = isa_tag>
@@ -176,7 +187,7 @@ class integer_linear {
     check_shapes(x.rows(), x.cols(), sums.rows(), sums.cols());
     multiply<Isa>(
         x, detail::sum_arguments{bias_.data(), out_features(), sums.data(), sums.row_stride()}, run,
-        scratch.reserve(tile_bytes(x.rows())));
+        scratch.reserve(tiles_at<Isa>(nullptr, x.rows()).bytes));
   }
 
   /// Floats in and out: quantizes x by `input()`, runs on codes, dequantizes by `output()`.
@@ -189,7 +200,7 @@ class integer_linear {
     check_shapes(x.rows(), x.cols(), y.rows(), y.cols());
     const std::size_t x_bytes = round_up(x.rows() * x.cols(), 64);
     const std::size_t y_bytes = round_up(y.rows() * y.cols(), 64);
-    std::byte* memory = scratch.reserve(x_bytes + y_bytes + tile_bytes(x.rows()));
+    std::byte* memory = scratch.reserve(x_bytes + y_bytes + tiles_at<Isa>(nullptr, x.rows()).bytes);
     const matrix_view<input_code> x_codes(reinterpret_cast<input_code*>(memory), x.rows(),
                                           x.cols());
     const matrix_view<output_code> y_codes(reinterpret_cast<output_code*>(memory + x_bytes),
@@ -267,10 +278,6 @@ class integer_linear {
     }
   }
 
-  [[nodiscard]] QOMPOSE_INLINE std::size_t tile_bytes(std::size_t n_tokens) const noexcept {
-    constexpr std::size_t most_tokens_a_tile = 16;
-    return (n_tokens + most_tokens_a_tile) * weights_.geometry().padded_cols * sizeof(std::int16_t);
-  }
   [[nodiscard]] QOMPOSE_INLINE detail::requantize_arguments requantize_to(
       matrix_view<output_code> y) const noexcept {
     detail::requantize_arguments a;
@@ -288,51 +295,85 @@ class integer_linear {
   }
 
   template <class Isa, class Arguments>
-  [[nodiscard]] static detail::integer_kernels<Arguments> select(const Arguments& arguments) {
+  [[nodiscard]] static detail::integer_kernels<Arguments> select(const Arguments& output) {
     return detail::with_best_target<Isa>([&]<class Target>() {
-      using product = typename Target::template integer_product<layout>;
-      using kernels = detail::integer_kernels<Arguments>;
+      using matmul = typename Target::template integer_matmul<layout>;
+      using prepare = typename Target::template prepare_codes<matmul>;
+      const auto kernels_to = []<class Store>(std::type_identity<Store>) {
+        using product = typename Target::template integer_matmul<layout, false, Store>;
+        return detail::integer_kernels<Arguments>{&prepare::Run, &product::Run};
+      };
       if constexpr (std::is_same_v<Arguments, detail::sum_arguments>) {
-        using output = typename Target::store_sums;
-        (void)arguments;
-        return kernels{&product::TileTokens, &product::Prepare, &product::template Run<output>};
+        (void)output;
+        return kernels_to(std::type_identity<typename Target::store_sums>());
+      } else if (output.has_left_shift) {
+        return kernels_to(
+            std::type_identity<typename Target::template requantize<output_code, true>>());
       } else {
-        using right = typename Target::template requantize<output_code, false>;
-        using left = typename Target::template requantize<output_code, true>;
-        return kernels{&product::TileTokens, &product::Prepare,
-                       arguments.has_left_shift ? &product::template Run<left>
-                                                : &product::template Run<right>};
+        return kernels_to(
+            std::type_identity<typename Target::template requantize<output_code, false>>());
       }
     });
   }
 
+  /// The tiles of n tokens in memory at `base`; null only measures.
+  template <class Isa>
+  [[nodiscard]] detail::code_tiles tiles_at(std::byte* base, std::size_t n_tokens) const {
+    return detail::with_best_target<Isa>([&]<class Target>() {
+      using matmul = typename Target::template integer_matmul<layout>;
+      const std::size_t width = matmul::TileTokens(n_tokens);
+      detail::arena memory(base);
+      detail::code_tiles t;
+      t.count = divide_up(n_tokens, width);
+      t.workers = std::min<std::size_t>(t.count, 16);
+      t.worker_bytes = width * detail::code_row_stride(in_features());
+      t.tiles.values = memory.take<std::byte>(t.count * width * weights_.geometry().padded_cols /
+                                              4 * matmul::kCodeBytes);
+      t.tiles.corrections = memory.take<std::int32_t>(t.count * width);
+      t.rows = memory.take<std::int8_t>(t.workers * t.worker_bytes);
+      t.bytes = memory.used();
+      return t;
+    });
+  }
+
   /// The product, its sums handed to the kernel that `output` belongs to.
+  /// @param memory  as many bytes as `tiles_at` says
   template <class Isa, class Arguments, executor Executor>
   void multiply(matrix_view<const input_code> x, const Arguments& output, const Executor& run,
                 std::byte* memory) const {
     if (x.rows() == 0 || out_features() == 0) return;
     const detail::integer_kernels<Arguments> kernels = select<Isa>(output);
+    const detail::code_tiles tiles = tiles_at<Isa>(memory, x.rows());
     const panel_geometry& geometry = weights_.geometry();
-    auto* tiles = reinterpret_cast<std::int16_t*>(memory);
 
-    const detail::code_rows rows{reinterpret_cast<const std::uint8_t*>(x.data()), x.row_stride(),
-                                 x.rows(), static_cast<std::uint8_t>(code_offset)};
-    const std::size_t width = kernels.tile_tokens(x.rows());
-    const auto prepare = [&](std::size_t tile) { kernels.prepare(rows, geometry, tile, tiles); };
+    const detail::prepare_codes_arguments codes{
+        reinterpret_cast<const std::uint8_t*>(x.data()), x.row_stride(), x.rows(),
+        static_cast<std::uint8_t>(code_offset),          geometry,       tiles.tiles};
+    const auto prepare_share = [&](std::size_t worker) {
+      for (std::size_t t = worker; t < tiles.count; t += tiles.workers) {
+        kernels.prepare(codes, t, tiles.rows + worker * tiles.worker_bytes);
+      }
+    };
     // A few rows are done before another thread could wake up.
     if (x.rows() * x.cols() < 65536) {
-      serial{}.for_each(divide_up(x.rows(), width), prepare);
+      serial{}.for_each(tiles.workers, prepare_share);
     } else {
-      run.for_each(divide_up(x.rows(), width), prepare);
+      run.for_each(tiles.workers, prepare_share);
     }
 
-    const detail::integer_product_arguments product{weights_.pointers(), geometry, tiles, x.rows()};
-    // Pieces of some microseconds; cut by shape alone.
+    detail::integer_matmul_arguments<Arguments> arguments;
+    arguments.weights = weights_.pointers();
+    arguments.geometry = geometry;
+    arguments.x = tiles.tiles;
+    arguments.n_tokens = x.rows();
+    arguments.output = output;
+    // As in linear: pieces of some microseconds, of whole register tiles; cut by shape alone.
     constexpr std::size_t piece_products = 65536;
+    const std::size_t together = x.rows() < 16 ? 4 : 8;
     const std::size_t piece =
-        divide_up(piece_products, panel_rows * geometry.padded_cols * x.rows());
+        round_up(divide_up(piece_products, panel_rows * geometry.padded_cols * x.rows()), together);
     run.for_each(divide_up(geometry.panels, piece), [&](std::size_t i) {
-      kernels.run(product, output, i * piece, std::min((i + 1) * piece, geometry.panels));
+      kernels.run(arguments, i * piece, std::min((i + 1) * piece, geometry.panels));
     });
   }
 
