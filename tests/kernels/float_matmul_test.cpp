@@ -36,15 +36,7 @@ using float_recipes =
 
 TEMPLATE_LIST_TEST_CASE("float kernels: stay within their bound on every target for any shape",
                         "[kernels][float]", float_recipes) {
-  for (const product_shape& s : product_shapes()) {
-    const matrix x = random_matrix(s.n, s.in, s.n + 1000 * s.in);
-    const auto layer = qp::compress<TestType>(random_matrix(s.out, s.in, s.in + s.out).view());
-    const expected_products expected = expected_of(layer, x);
-    on_each_target([&]<class Isa>() {
-      INFO("n " << s.n << ", in " << s.in << ", out " << s.out);
-      check_products(expected, run_on<Isa>(layer, x));
-    });
-  }
+  for (const product_shape& s : product_shapes()) check_on_each_target<TestType>(s);
 }
 
 TEST_CASE("float kernels: a NaN stays in its row", "[kernels][float]") {

@@ -29,13 +29,5 @@ using integer_recipes = std::tuple<
 
 TEMPLATE_LIST_TEST_CASE("integer kernels: equal the scalar reference on every target for any shape",
                         "[kernels][integer]", integer_recipes) {
-  for (const product_shape& s : product_shapes()) {
-    const matrix x = random_matrix(s.n, s.in, s.n + 1000 * s.in);
-    const auto layer = qp::compress<TestType>(random_matrix(s.out, s.in, s.in + s.out).view());
-    const expected_products expected = expected_of(layer, x);
-    on_each_target([&]<class Isa>() {
-      INFO("n " << s.n << ", in " << s.in << ", out " << s.out);
-      check_products(expected, run_on<Isa>(layer, x));
-    });
-  }
+  for (const product_shape& s : product_shapes()) check_on_each_target<TestType>(s);
 }

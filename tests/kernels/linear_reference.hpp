@@ -13,6 +13,7 @@
 #include <type_traits>
 #include <vector>
 
+#include "kernels/on_each_target.hpp"
 #include "qompose/nn/compress.hpp"
 #include "qompose/nn/linear.hpp"
 #include "support/catch.hpp"
@@ -34,7 +35,7 @@ struct decoded_weights {
       : rows(q.rows()), cols(q.cols()) {
     for (std::size_t r = 0; r < rows; ++r) {
       for (std::size_t c = 0; c < cols; ++c) {
-        if constexpr (qompose::quant_spec<Spec>) {
+        if constexpr (has_decode<Spec>) {
           group_cols = q.group_cols();
           codes.push_back(Spec::element::decode(q.code(r, c)));
           scales.push_back(q.scale(r, c));
@@ -48,6 +49,15 @@ struct decoded_weights {
       }
     }
   }
+  /// Codebooks are looked up by the matrix itself.
+  template <class Spec>
+  static constexpr bool has_decode = [] {
+    if constexpr (qompose::quant_spec<Spec>) {
+      return !qompose::learned_format<typename Spec::element>;
+    } else {
+      return false;
+    }
+  }();
   std::size_t rows;
   std::size_t cols;
   std::size_t group_cols = 1;
@@ -200,6 +210,23 @@ struct product_shape {
   std::size_t in;
   std::size_t out;
 };
+
+/// Checks a layer of random weights on every target that this program and the processor have.
+template <class Recipe>
+void check_on_each_target(const product_shape& s) {
+  const matrix x = random_matrix(s.n, s.in, s.n + 1000 * s.in);
+  const auto layer = qompose::compress<Recipe>(random_matrix(s.out, s.in, s.in + s.out).view());
+  const expected_products expected = expected_of(layer, x);
+  on_each_target([&]<class Isa>() {
+    INFO("n " << s.n << ", in " << s.in << ", out " << s.out);
+    check_products(expected, run_on<Isa>(layer, x));
+  });
+}
+
+/// A few shapes of every kind: one of each, ragged groups and units, tiles, blocks and stretches.
+inline constexpr product_shape few_shapes[] = {
+    {1, 1, 1},    {1, 31, 17}, {1, 300, 130}, {2, 64, 33},   {3, 129, 16},
+    {4, 513, 50}, {5, 32, 15}, {9, 700, 40},  {66, 200, 18}, {100, 1100, 33}};
 
 /// Every short row length, every small batch and the borders of tiles, panels and stretches of
 /// columns; pairs, not the full product.
