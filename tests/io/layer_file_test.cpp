@@ -158,7 +158,7 @@ TEST_CASE("layer_file: metadata that is missing or wrong is an error", "[io][lay
   };
   CHECK_THAT(with("format", {}), contains("the metadata has no format"));
   CHECK_THAT(with("version", "2"), contains("version: the file has 2, expected 1"));
-  CHECK_THAT(with("panel_layout", "0"), contains("panel_layout: the file has 0, expected 1"));
+  CHECK_THAT(with("panel_layout", "0"), contains("panel_layout: the file has 0, expected 2"));
   CHECK_THAT(with("panel_layout", {}), contains("the metadata has no panel_layout"));
   CHECK_THAT(with("in_features", "-1"), contains("in_features: the file has -1"));
   CHECK_THAT(with("out_features", "17"), contains("panels: U8 [1, 320], expected U8 [2, 320]"));
