@@ -107,10 +107,10 @@ TEST_CASE("integer kernels: activation codes are the nearest after a true divisi
                            x.values().begin() + static_cast<long>((t + n) * dim)});
         const matrix y = run_on<Isa>(layer, rows);
         for (std::size_t i = 0; i < n; ++i) {
-          const activation_codes wanted({rows.view().row(i), dim});
+          const activation_codes wanted({rows.view().row(i), dim}, 127, dim);
           bool same = true;
           for (std::size_t c = 0; c < dim; ++c) {
-            same = same && y(i, c) == static_cast<float>(wanted.codes[c]) * wanted.scale;
+            same = same && y(i, c) == static_cast<float>(wanted.codes[c]) * wanted.scales[c];
           }
           INFO("row " << t + i);
           CHECK(same);

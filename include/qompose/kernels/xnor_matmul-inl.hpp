@@ -235,8 +235,7 @@ struct PrepareSigns {
       }
       const float* row = a.x + t * a.x_stride;
       if constexpr (!Transform::is_identity) {
-        std::memcpy(scratch, row, n * sizeof(float));
-        ApplyTransform<Transform>::Run(data, scratch, n);
+        ApplyTransform<Transform>::Run(data, row, scratch, n);
         row = scratch;
       }
       a.tiles.scales[t] = SignsOfRow::Run(row, n, out + m, width);
