@@ -90,23 +90,23 @@ struct FloatMatmul : PanelAccess<Layout> {
     const std::size_t panel_bytes = a.geometry.padded_cols * Layout::column_bytes;
 
     VF total[kV];
-    Unroll<kV>([&](auto v) QOMPOSE_FLATTEN { total[v] = hn::Zero(DF()); });
+    Each<kV>([&](auto v) QOMPOSE_FLATTEN { total[v] = hn::Zero(DF()); });
     for (std::size_t g = 0; g < a.geometry.groups; ++g) {
       const std::size_t begin = g * a.geometry.group_stride;
       const std::size_t end = begin + Access::GroupColumns(a, g);
       const std::uint8_t* w = Access::Codes(a, p, begin);
       VF sum[kChains][kV];
       VF x_sum = hn::Zero(DF());
-      Unroll<kChains>([&](auto c) QOMPOSE_FLATTEN {
-        Unroll<kV>([&](auto v) QOMPOSE_FLATTEN { sum[c][v] = hn::Zero(DF()); });
+      Each<kChains>([&](auto c) QOMPOSE_FLATTEN {
+        Each<kV>([&](auto v) QOMPOSE_FLATTEN { sum[c][v] = hn::Zero(DF()); });
       });
       for (std::size_t k = begin; k < end; k += Decoder::kColumns, w += Decoder::kBytes) {
-        Unroll<n>([&](auto j) QOMPOSE_FLATTEN {
+        Each<n>([&](auto j) QOMPOSE_FLATTEN {
           for (std::size_t b = 0; b < Decoder::kBytes; b += 64) {
             hwy::Prefetch(w + j * panel_bytes + b + Access::kAheadBytes);
           }
         });
-        Unroll<kV>([&](auto v) QOMPOSE_FLATTEN {
+        Each<kV>([&](auto v) QOMPOSE_FLATTEN {
           decoder.Unit(w + (v / kParts) * panel_bytes, v % kParts,
                        Access::Codebooks(a, p + v / kParts, g),
                        [&](auto column, VF values) QOMPOSE_FLATTEN {
@@ -120,7 +120,7 @@ struct FloatMatmul : PanelAccess<Layout> {
           }
         }
       }
-      Unroll<kV>([&](auto v) QOMPOSE_FLATTEN {
+      Each<kV>([&](auto v) QOMPOSE_FLATTEN {
         VF value = sum[0][v];
         if constexpr (kChains == 2) value = hn::Add(value, sum[1][v]);
         if constexpr (Layout::is_scaled) {
@@ -133,7 +133,7 @@ struct FloatMatmul : PanelAccess<Layout> {
         }
       });
     }
-    Unroll<kV>([&](auto v) QOMPOSE_FLATTEN {
+    Each<kV>([&](auto v) QOMPOSE_FLATTEN {
       VF value = total[v];
       if constexpr (Layout::has_row_scales) {
         value = hn::Mul(value, Access::RowScale(a, p + v / kParts, v % kParts));
@@ -153,12 +153,12 @@ struct FloatMatmul : PanelAccess<Layout> {
           std::min(end, g * a.geometry.group_stride + Access::GroupColumns(a, g));
       VF scale[kParts];
       VF offset[kParts];
-      Unroll<kParts>([&](auto part) QOMPOSE_FLATTEN {
+      Each<kParts>([&](auto part) QOMPOSE_FLATTEN {
         if constexpr (Layout::is_scaled) scale[part] = Scale(a, p, g, part);
         if constexpr (Layout::has_offset) offset[part] = Access::Offset(a, p, g, part);
       });
       for (; k < stop; k += Decoder::kColumns, w += Decoder::kBytes) {
-        Unroll<kParts>([&](auto part) QOMPOSE_FLATTEN {
+        Each<kParts>([&](auto part) QOMPOSE_FLATTEN {
           decoder.Unit(w, part, Access::Codebooks(a, p, g),
                        [&](auto column, VF values) QOMPOSE_FLATTEN {
                          if constexpr (Layout::has_offset) {
@@ -184,24 +184,23 @@ struct FloatMatmul : PanelAccess<Layout> {
       return sums + (v / kParts) * panel_sums + m * panel_rows + (v % kParts) * N;
     };
     VF sum[kTokens][kV];
-    Unroll<kTokens>([&](auto m) QOMPOSE_FLATTEN {
-      Unroll<kV>([&](auto v) QOMPOSE_FLATTEN {
+    Each<kTokens>([&](auto m) QOMPOSE_FLATTEN {
+      Each<kV>([&](auto v) QOMPOSE_FLATTEN {
         sum[m][v] = first ? hn::Zero(DF()) : hn::LoadU(DF(), at(m, v));
       });
     });
     for (std::size_t k = 0; k < columns; ++k, w += panel_rows, x += kTokens) {
       VF values[kV];
-      Unroll<kV>([&](auto v) QOMPOSE_FLATTEN {
+      Each<kV>([&](auto v) QOMPOSE_FLATTEN {
         values[v] = hn::LoadU(DF(), w + (v / kParts) * panel_floats + (v % kParts) * N);
       });
-      Unroll<kTokens>([&](auto m) QOMPOSE_FLATTEN {
+      Each<kTokens>([&](auto m) QOMPOSE_FLATTEN {
         const VF xs = hn::Set(DF(), x[m]);
-        Unroll<kV>([&](auto v)
-                       QOMPOSE_FLATTEN { sum[m][v] = hn::MulAdd(values[v], xs, sum[m][v]); });
+        Each<kV>([&](auto v) QOMPOSE_FLATTEN { sum[m][v] = hn::MulAdd(values[v], xs, sum[m][v]); });
       });
     }
-    Unroll<kTokens>([&](auto m) QOMPOSE_FLATTEN {
-      Unroll<kV>([&](auto v) QOMPOSE_FLATTEN { hn::StoreU(sum[m][v], DF(), at(m, v)); });
+    Each<kTokens>([&](auto m) QOMPOSE_FLATTEN {
+      Each<kV>([&](auto v) QOMPOSE_FLATTEN { hn::StoreU(sum[m][v], DF(), at(m, v)); });
     });
   }
 
@@ -249,7 +248,7 @@ struct FloatMatmul : PanelAccess<Layout> {
     }
     for (std::size_t p = first; p < last; ++p) {
       for (std::size_t t = 0; t < tokens; ++t) {
-        Unroll<kParts>([&](auto part) QOMPOSE_FLATTEN {
+        Each<kParts>([&](auto part) QOMPOSE_FLATTEN {
           VF value = hn::LoadU(DF(), sums[p - first] + t * panel_rows + part * N);
           if constexpr (Layout::has_row_scales) {
             value = hn::Mul(value, Access::RowScale(a, p, part));

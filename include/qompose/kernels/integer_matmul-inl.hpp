@@ -79,8 +79,9 @@ struct IntegerMatmul : PanelAccess<Layout, kGroupCodes> {
 #endif
   /// Columns unpacked at a time, and tokens that meet them.
   static constexpr std::size_t kColumns = 1024 / Product::kWeightBytes, kBlockTokens = 64;
-  /// Quads multiplied without a branch in between.
-  static constexpr std::size_t kUnrolledQuads = kTokens * kPanels * kParts > 8 ? 4 : 8;
+  /// Quads multiplied without a branch in between: a whole run of sums of 16 bits on AVX2;
+  /// elsewhere loops cost next to nothing, and unrolled ones much to compile.
+  static constexpr std::size_t kUnrolledQuads = HWY_TARGET == HWY_AVX2 ? 8 : 2;
 
   static constexpr std::size_t TileTokens(std::size_t n_tokens) {
     return n_tokens == 1 ? 1 : kTokens;
@@ -133,8 +134,8 @@ struct IntegerMatmul : PanelAccess<Layout, kGroupCodes> {
 
     // Not `= {}`: NEON's vectors have a constructor that leaves them as they are.
     HWY_INLINE Sums() {
-      Unroll<T>([&](auto m) QOMPOSE_FLATTEN {
-        Unroll<n * kParts>([&](auto v) QOMPOSE_FLATTEN {
+      Each<T>([&](auto m) QOMPOSE_FLATTEN {
+        Each<n * kParts>([&](auto v) QOMPOSE_FLATTEN {
           group[m][v] = hn::Zero(DI());
           total[m][v] = hn::Zero(DF());
         });
@@ -149,12 +150,12 @@ struct IntegerMatmul : PanelAccess<Layout, kGroupCodes> {
                                  const std::int8_t* x,
                                  typename Product::Partial (&sums)[T][n * kParts]) {
     typename Product::Weights weights[n * kParts];
-    Unroll<n * kParts>([&](auto v) QOMPOSE_FLATTEN {
+    Each<n * kParts>([&](auto v) QOMPOSE_FLATTEN {
       weights[v] = Source::template Get<quad>(w + (v / kParts) * panel_bytes, v % kParts);
     });
-    Unroll<T>([&](auto m) QOMPOSE_FLATTEN {
+    Each<T>([&](auto m) QOMPOSE_FLATTEN {
       const typename Product::Codes codes = Product::LoadCodes(x + (quad * T + m) * kCodeBytes);
-      Unroll<n * kParts>([&](auto v) QOMPOSE_FLATTEN {
+      Each<n * kParts>([&](auto v) QOMPOSE_FLATTEN {
         if constexpr (starts) {
           Product::First(sums[m][v], weights[v], codes);
         } else {
@@ -163,7 +164,7 @@ struct IntegerMatmul : PanelAccess<Layout, kGroupCodes> {
       });
     });
     if constexpr (Source::kReadOnce && T == 1 && quad == 0) {
-      Unroll<n>([&](auto j) QOMPOSE_FLATTEN {
+      Each<n>([&](auto j) QOMPOSE_FLATTEN {
         for (std::size_t b = 0; b < Source::kBytes; b += 64) {
           hwy::Prefetch(w + j * panel_bytes + b + Access::kAheadBytes);
         }
@@ -174,9 +175,9 @@ struct IntegerMatmul : PanelAccess<Layout, kGroupCodes> {
   /// Adds partial sums to whole ones.
   template <class Partial, std::size_t T, std::size_t kV>
   static HWY_INLINE void Flush(const Partial (&partial)[T][kV], VI (&sum)[T][kV]) {
-    Unroll<T>([&](auto m) QOMPOSE_FLATTEN {
-      Unroll<kV>([&](auto v)
-                     QOMPOSE_FLATTEN { sum[m][v] = Product::Flush(sum[m][v], partial[m][v]); });
+    Each<T>([&](auto m) QOMPOSE_FLATTEN {
+      Each<kV>([&](auto v)
+                   QOMPOSE_FLATTEN { sum[m][v] = Product::Flush(sum[m][v], partial[m][v]); });
     });
   }
 
@@ -196,8 +197,8 @@ struct IntegerMatmul : PanelAccess<Layout, kGroupCodes> {
     std::size_t units = columns / 4 / kQuads;
 
     const auto each_sum = [](auto&& use) QOMPOSE_FLATTEN {
-      Unroll<T>([&](auto m)
-                    QOMPOSE_FLATTEN { Unroll<kV>([&](auto v) QOMPOSE_FLATTEN { use(m, v); }); });
+      Each<T>([&](auto m)
+                  QOMPOSE_FLATTEN { Each<kV>([&](auto v) QOMPOSE_FLATTEN { use(m, v); }); });
     };
     const auto set_start = [&]() QOMPOSE_FLATTEN {
       each_sum([&](std::size_t m, std::size_t v) QOMPOSE_FLATTEN { sum[m][v] = start(m, v); });
@@ -297,8 +298,8 @@ struct IntegerMatmul : PanelAccess<Layout, kGroupCodes> {
       x += (stop - k) / 4 * T * kCodeBytes;
       k = stop;
       if (stop < group_end || IsSingle(a)) {
-        Unroll<T>([&](auto m) QOMPOSE_FLATTEN {
-          Unroll<kV>([&](auto v) QOMPOSE_FLATTEN { sums.group[m][v] = sum[m][v]; });
+        Each<T>([&](auto m) QOMPOSE_FLATTEN {
+          Each<kV>([&](auto v) QOMPOSE_FLATTEN { sums.group[m][v] = sum[m][v]; });
         });
       } else {
         AddGroup<n, T>(a, p, tile, g, sum, sums.total);
@@ -315,11 +316,11 @@ struct IntegerMatmul : PanelAccess<Layout, kGroupCodes> {
     if constexpr (kIntegerScales) {
       if (IsExact(a)) return AddIntegerGroup<n, T>(a, p, at, g, sum, total);
     }
-    Unroll<n * kParts>([&](auto v) QOMPOSE_FLATTEN {
+    Each<n * kParts>([&](auto v) QOMPOSE_FLATTEN {
       const VF scale = Access::Scale(a, p + v / kParts, g, v % kParts);
       VF offset;
       if constexpr (kHasOffset) offset = Access::Offset(a, p + v / kParts, g, v % kParts);
-      Unroll<T>([&](auto m) QOMPOSE_FLATTEN {
+      Each<T>([&](auto m) QOMPOSE_FLATTEN {
         VF value = hn::ConvertTo(DF(), sum[m][v]);
         VF x_scale;
         if constexpr (kGroupCodes) {
@@ -345,11 +346,11 @@ struct IntegerMatmul : PanelAccess<Layout, kGroupCodes> {
   static HWY_INLINE void AddIntegerGroup(const Arguments& a, std::size_t p, std::size_t at,
                                          std::size_t g, const VI (&sum)[T][n * kParts],
                                          VF (&total)[T][n * kParts]) {
-    Unroll<n * kParts>([&](auto v) QOMPOSE_FLATTEN {
+    Each<n * kParts>([&](auto v) QOMPOSE_FLATTEN {
       const VI scale = Access::IntegerScale(a, p + v / kParts, g, v % kParts);
       VI zero;
       if constexpr (kHasOffset) zero = Access::ZeroPoint(a, p + v / kParts, g, v % kParts);
-      Unroll<T>([&](auto m) QOMPOSE_FLATTEN {
+      Each<T>([&](auto m) QOMPOSE_FLATTEN {
         VI value = sum[m][v];
         if constexpr (kHasOffset) {
           const VI codes = hn::Set(DI(), static_cast<std::int32_t>(a.x.sums[at + m]));
@@ -400,10 +401,10 @@ struct IntegerMatmul : PanelAccess<Layout, kGroupCodes> {
   template <std::size_t n, std::size_t T>
   static HWY_INLINE void Finish(const Arguments& a, std::size_t p, std::size_t tile,
                                 const Sums<n, T>& sums) {
-    Unroll<T>([&](auto m) QOMPOSE_FLATTEN {
+    Each<T>([&](auto m) QOMPOSE_FLATTEN {
       const std::size_t token = tile * T + m;
       if (token >= a.n_tokens) return;
-      Unroll<n * kParts>([&](auto v) QOMPOSE_FLATTEN {
+      Each<n * kParts>([&](auto v) QOMPOSE_FLATTEN {
         const std::size_t row = (p + v / kParts) * panel_rows + (v % kParts) * N;
         if constexpr (kScalesSums) {
           const VF value =
@@ -436,7 +437,7 @@ struct IntegerMatmul : PanelAccess<Layout, kGroupCodes> {
   static HWY_INLINE void Unpack(const std::uint8_t* w, std::size_t columns, std::uint8_t* out) {
     for (std::size_t k = 0; k < columns; k += Layout::step, w += FromPanel::kBytes) {
       Unroll<FromPanel::kQuads>([&](auto quad) QOMPOSE_FLATTEN {
-        Unroll<kParts>([&](auto part) QOMPOSE_FLATTEN {
+        Each<kParts>([&](auto part) QOMPOSE_FLATTEN {
           Product::StoreWeights(FromPanel::template Get<decltype(quad)::value>(w, part),
                                 out + part * 4 * N * Product::kWeightBytes);
         });

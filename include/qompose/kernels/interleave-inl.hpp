@@ -74,9 +74,8 @@ struct InterleaveCodes {
     std::fill_n(sums, kWidth, 0);
 #if !QOMPOSE_PLAIN_TARGET
     if constexpr (N % kWidth == 0) {
-      // Lane l belongs to token l % kWidth. Sums of codes are products with ones. The type depends
-      // on kWidth so that only the branch taken below has to compile.
-      using Product = Dot<(kWidth > 0 ? 1 : 0)>;
+      // Lane l belongs to token l % kWidth. Sums of codes are products with ones.
+      using Product = Dot<1>;
       const auto ones = Product::Prepare(hn::Set(DU8(), std::uint8_t{1}));
       const auto codes = [&](std::size_t word)
                              QOMPOSE_FLATTEN { return hn::LoadU(DI8(), tile + 4 * word); };

@@ -50,6 +50,17 @@ HWY_INLINE void Unroll(F&& f) {
   UnrollSequence(std::make_index_sequence<n>(), f);
 }
 
+/// The same where f needs no compile-time arguments. Targets of one lane loop: code for a vector of
+/// rows is long there, is seldom run, and would take half the time of compiling a layer.
+template <std::size_t n, class F>
+HWY_INLINE void Each(F&& f) {
+#if QOMPOSE_PLAIN_TARGET
+  for (std::size_t i = 0; i < n; ++i) f(i);
+#else
+  Unroll<n>(f);
+#endif
+}
+
 // A vector of 4 N bytes: lane i of the int32 sums belongs to bytes 4 i .. 4 i + 3.
 #if QOMPOSE_PLAIN_TARGET
 // One-lane vectors cannot be seen as four bytes, so these targets keep the bytes in an array.
