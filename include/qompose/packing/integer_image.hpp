@@ -56,8 +56,10 @@ struct integer_image {
   static constexpr bounds bounds_at(int exponent) noexcept {
     bounds found;
     for (std::size_t field = 0; field < spelled; ++field) {
+      // Before any arithmetic, as NaN has none in constant expressions.
+      if (!(value(field) >= -256.0f && value(field) <= 256.0f)) return {0, 0, false};
       const float scaled = value(field) * static_cast<float>(1 << exponent);
-      if (!(scaled >= -256.0f && scaled <= 256.0f)) return {0, 0, false};  // NaN as well
+      if (scaled < -256.0f || scaled > 256.0f) return {0, 0, false};
       const int integer = static_cast<int>(scaled);
       if (static_cast<float>(integer) != scaled) return {0, 0, false};
       found.low = integer < found.low ? integer : found.low;

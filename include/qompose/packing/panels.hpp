@@ -64,7 +64,8 @@ inline constexpr bool fits_fp16 = [] {
     if constexpr (Format::bits <= 8 && !integer_format<Format>) {
       for (int code = 0; code < 1 << Format::bits; ++code) {
         const float value = Format::decode(static_cast<typename Format::storage_type>(code));
-        if (value - value == 0.0f && fp16::decode(fp16::encode(value)) != value) return false;
+        const bool is_finite = value >= -3e38f && value <= 3e38f;
+        if (is_finite && fp16::decode(fp16::encode(value)) != value) return false;
       }
       return true;
     }
