@@ -53,12 +53,12 @@ struct integer_image {
     int high = 0;
     bool integral = true;
   };
-  static constexpr bounds bounds_at(int exponent) noexcept {
+  static constexpr bounds bounds_at(int power) noexcept {
     bounds found;
     for (std::size_t field = 0; field < spelled; ++field) {
       // Before any arithmetic, as NaN has none in constant expressions.
       if (!(value(field) >= -256.0f && value(field) <= 256.0f)) return {0, 0, false};
-      const float scaled = value(field) * static_cast<float>(1 << exponent);
+      const float scaled = value(field) * static_cast<float>(1 << power);
       if (scaled < -256.0f || scaled > 256.0f) return {0, 0, false};
       const int integer = static_cast<int>(scaled);
       if (static_cast<float>(integer) != scaled) return {0, 0, false};
@@ -70,8 +70,8 @@ struct integer_image {
   }
   static constexpr int find_exponent() noexcept {
     if constexpr (is_candidate) {
-      for (int exponent = 0; exponent <= most_exponent; ++exponent) {
-        if (bounds_at(exponent).integral) return exponent;
+      for (int power = 0; power <= most_exponent; ++power) {
+        if (bounds_at(power).integral) return power;
       }
     }
     return no_exponent;
