@@ -226,25 +226,21 @@ TEST_CASE("layer_file: values that a format does not have are errors that name t
   CHECK_THAT(load_error<qp::w4a8_minimum_g32>(2, 40, put("zeros.codes", 0, std::uint16_t{0x7c00})),
              contains("zeros.codes: element (0, 0)"));
   // A code that the bits cannot spell, and one that the format leaves out.
-  CHECK_THAT(load_error<ternary>(2, 40, put("panels", 70, std::uint8_t{4})),
-             contains("panels: byte 70 holds 4, which is part of no finite value of ternary"));
+  CHECK_THAT(load_error<ternary>(2, 40, put("panels", 70, std::uint8_t{0xc0})),
+             contains("panels: byte 70 holds 192, which is part of no finite value of ternary"));
   CHECK_THAT(load_error<ternary>(2, 40, put("panels", 5, std::uint8_t{3})),
              contains("panels: byte 5 holds 3"));
-  CHECK_THAT(load_error<codebook5>(2, 40, put("panels", 0, std::uint8_t{5})),
-             contains("panels: byte 0 holds 5"));
+  // The third bit of each code; the bytes of the other two are what is named.
+  CHECK_THAT(load_error<codebook5>(2, 40, put("panels", 128, std::uint8_t{0xff})),
+             contains("panels: byte 0 holds"));
   CHECK_THAT(load_error<fp8>(2, 40, put("panels", 639, std::uint8_t{0x7f})),
              contains("panels: byte 639 holds 127"));
-  CHECK_THAT(load_error<int3_weights>(2, 40, put("panels", 1, std::uint8_t{0x83})),
-             contains("panels: byte 1 holds 131"));  // the low field is -5
-  CHECK_THAT(load_error<int3_weights>(2, 40, put("panels", 1, std::uint8_t{0xc8})),
-             contains("panels: byte 1 holds 200"));  // the high field is 4
-  CHECK_THAT(load_error<int6_weights>(2, 40, put("panels", 1, std::uint8_t{32})),
-             contains("panels: byte 1 holds 32"));
+  // Every bit is part of a code here.
+  CHECK(load_error<int3_weights>(2, 40, put("panels", 1, std::uint8_t{0xff})) == "no error");
   CHECK(load_error<int6_weights>(2, 40, put("panels", 1, std::uint8_t{0xe0})) == "no error");
   CHECK_THAT(load_error<uint7_weights>(2, 40, put("panels", 1, std::uint8_t{128})),
              contains("panels: byte 1 holds 128"));
-  CHECK_THAT(load_error<fp6>(2, 40, put("panels", 1, std::uint8_t{64})),
-             contains("panels: byte 1 holds 64"));
+  CHECK(load_error<fp6>(2, 40, put("panels", 1, std::uint8_t{64})) == "no error");
   CHECK_THAT(load_error<qp::recipe<>>(2, 1300, put("panels", 16384 + 8, nan)),
              contains("panels: byte 16392"));
   CHECK_THAT(load_error<qp::w16a32>(2, 40, put("panels", 2, std::uint16_t{0x7f80})),

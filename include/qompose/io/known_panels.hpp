@@ -34,7 +34,8 @@ void require_known_panels(const std::string& what, std::span<const std::byte> pa
   using layout = panel_layout<Spec>;
   if constexpr (element::bits <= 8) {
     const known_bytes codes = known_bytes_of<element>();
-    if (codes.all) return;
+    constexpr bool spells_more = layout::width == code_width::byte && element::bits < 8;
+    if (codes.all && !spells_more) return;
     const auto is_known = [&](int field) {
       return codes.known[static_cast<std::uint8_t>(field + layout::field_offset)];
     };
