@@ -36,7 +36,7 @@ namespace qompose {
 /// @par Cost  n (log2(m) + K / 4 + 7) additions; K^2 / 4 bytes kept
 /// @par Source
 /// Ashkboos et al., "QuaRot", NeurIPS 2024, arXiv:2404.00456, section 3; for H_K
-/// @ref detail::hadamard_matrix.
+/// transforms/hadamard_matrix.hpp.
 struct hadamard {
   static constexpr std::string_view name = "hadamard";
   static constexpr bool is_identity = false;
