@@ -10,6 +10,7 @@
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <string>
 #include <vector>
 
@@ -26,6 +27,7 @@ namespace qp = qompose;
 
 template <class Transform>
 struct kernels {
+  std::size_t code_bytes;  ///< of four codes
   std::size_t (*tile_tokens)(std::size_t);
   void (*prepare)(const qp::detail::prepare_arguments&, const typename Transform::data&,
                   std::size_t, float*, std::int8_t*);
@@ -41,15 +43,15 @@ class activations {
   activations(std::size_t n_tokens, std::size_t cols)
       : kernels_(qp::detail::with_best_target<qp::isa_tag>([]<class Target>() {
           using matmul = typename Target::template integer_matmul<layout>;
-          using prepare = typename Target::template prepare<matmul, transform, void>;
-          return kernels<transform>{&prepare::TileTokens, &prepare::Run};
+          using prepare = typename Target::template prepare<matmul, transform, qp::int8>;
+          return kernels<transform>{matmul::kCodeBytes, &prepare::TileTokens, &prepare::Run};
         })),
         geometry_(qp::geometry_of<typename Recipe::weight_spec>(16, cols)),
         width_(kernels_.tile_tokens(n_tokens)),
         tiles_(qp::divide_up(n_tokens, width_)),
         data_(qp::detail::transform_data_for<transform>(cols)),
         x_(n_tokens * cols),
-        values_(tiles_ * width_ * geometry_.padded_cols),
+        values_(tiles_ * width_ * geometry_.padded_cols / 4 * kernels_.code_bytes),
         scales_(tiles_ * width_),
         sums_(tiles_ * width_ * geometry_.groups),
         corrections_(tiles_ * width_ * geometry_.groups),
@@ -59,6 +61,8 @@ class activations {
                    cols,
                    n_tokens,
                    geometry_,
+                   1,
+                   cols,
                    {values_.data(), scales_.data(), corrections_.data(), sums_.data()}} {
     qp::random_source random(1);
     for (std::size_t i = 0; i < x_.size(); ++i) x_[i] = static_cast<float>(random.normal());
@@ -82,10 +86,18 @@ class activations {
       const float scale = peak / 127.0f;
       if (scales_[t] != scale) return false;
       const auto* tile = reinterpret_cast<const std::int8_t*>(values_.data()) +
-                         t / width_ * width_ * geometry_.padded_cols;
+                         t / width_ * width_ * geometry_.padded_cols / 4 * kernels_.code_bytes;
       for (std::size_t c = 0; c < cols; ++c) {
         const std::size_t at = geometry_.padded(c);
-        const std::int8_t code = tile[(at / 4 * width_ + t % width_) * 4 + at % 4];
+        const std::int8_t* quad = tile + (at / 4 * width_ + t % width_) * kernels_.code_bytes;
+        if (kernels_.code_bytes == 4) {
+          if (quad[at % 4] != qp::int8::encode(row[c] / scale)) return false;
+          continue;
+        }
+        // Codes of 16 bits lie as 0, 2, 1, 3.
+        constexpr std::size_t place[4] = {0, 2, 1, 3};
+        std::int16_t code;
+        std::memcpy(&code, quad + 2 * place[at % 4], sizeof(code));
         if (code != qp::int8::encode(row[c] / scale)) return false;
       }
     }
