@@ -11,8 +11,6 @@
 #define QOMPOSE_KERNELS_FLOAT_MATMUL_INL_HPP_
 #endif
 
-#include <hwy/cache_control.h>
-
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
@@ -61,9 +59,7 @@ struct FloatMatmul : PanelAccess<Layout> {
   /// Panels [first, last).
   static void Run(const Arguments& a, std::size_t first, std::size_t last) {
     if (a.n_tokens == 1) {
-      std::size_t p = first;
-      for (; p + 2 <= last; p += 2) OneToken<2>(a, p);
-      for (; p < last; ++p) OneToken<1>(a, p);
+      for (std::size_t p = first; p < last; ++p) OneToken(a, p);
     } else {
       for (std::size_t p = first; p < last; p += kBlockPanels) {
         for (std::size_t t = 0; t < a.n_tokens; t += kBlockTokens) {
@@ -80,14 +76,12 @@ struct FloatMatmul : PanelAccess<Layout> {
     return hn::Mul(scale, hn::Set(DF(), 1.0f / Decoder::kFactor));
   }
 
-  template <std::size_t n>
   static HWY_NOINLINE void OneToken(const Arguments& a, std::size_t p) {
-    constexpr std::size_t kV = n * kParts;
-    // Sums of even and odd columns apart, so that additions do not wait for each other.
-    constexpr std::size_t kChains = kV <= 4 ? 2 : 1;
+    constexpr std::size_t kV = kParts;
+    // Sums of every kChains-th column, so that additions do not wait for each other.
+    constexpr std::size_t kChains = kV < 4 ? 4 / kV : 1;
     const Decoder decoder;
     const auto* x = reinterpret_cast<const float*>(a.x.values);
-    const std::size_t panel_bytes = a.geometry.padded_cols * Layout::column_bytes;
 
     VF total[kV];
     Each<kV>([&](auto v) QOMPOSE_FLATTEN { total[v] = hn::Zero(DF()); });
@@ -101,14 +95,8 @@ struct FloatMatmul : PanelAccess<Layout> {
         Each<kV>([&](auto v) QOMPOSE_FLATTEN { sum[c][v] = hn::Zero(DF()); });
       });
       for (std::size_t k = begin; k < end; k += Decoder::kColumns, w += Decoder::kBytes) {
-        Each<n>([&](auto j) QOMPOSE_FLATTEN {
-          for (std::size_t b = 0; b < Decoder::kBytes; b += 64) {
-            hwy::Prefetch(w + j * panel_bytes + b + Access::kAheadBytes);
-          }
-        });
         Each<kV>([&](auto v) QOMPOSE_FLATTEN {
-          decoder.Unit(w + (v / kParts) * panel_bytes, v % kParts,
-                       Access::Codebooks(a, p + v / kParts, g),
+          decoder.Unit(w, v, Access::Codebooks(a, p, g),
                        [&](auto column, VF values) QOMPOSE_FLATTEN {
                          VF& s = sum[decltype(column)::value % kChains][v];
                          s = hn::MulAdd(values, hn::Set(DF(), x[k + column]), s);
@@ -122,23 +110,25 @@ struct FloatMatmul : PanelAccess<Layout> {
       }
       Each<kV>([&](auto v) QOMPOSE_FLATTEN {
         VF value = sum[0][v];
-        if constexpr (kChains == 2) value = hn::Add(value, sum[1][v]);
+        Unroll<kChains>([&](auto c) QOMPOSE_FLATTEN {
+          if constexpr (c > 0) value = hn::Add(value, sum[c][v]);
+        });
         if constexpr (Layout::is_scaled) {
-          total[v] = hn::MulAdd(value, Scale(a, p + v / kParts, g, v % kParts), total[v]);
+          total[v] = hn::MulAdd(value, Scale(a, p, g, v), total[v]);
         } else {
           total[v] = hn::Add(total[v], value);
         }
         if constexpr (Layout::has_offset) {
-          total[v] = hn::MulAdd(Access::Offset(a, p + v / kParts, g, v % kParts), x_sum, total[v]);
+          total[v] = hn::MulAdd(Access::Offset(a, p, g, v), x_sum, total[v]);
         }
       });
     }
     Each<kV>([&](auto v) QOMPOSE_FLATTEN {
       VF value = total[v];
       if constexpr (Layout::has_row_scales) {
-        value = hn::Mul(value, Access::RowScale(a, p + v / kParts, v % kParts));
+        value = hn::Mul(value, Access::RowScale(a, p, v));
       }
-      Access::Finish(a, 0, (p + v / kParts) * panel_rows + (v % kParts) * N, value);
+      Access::Finish(a, 0, p * panel_rows + v * N, value);
     });
   }
 

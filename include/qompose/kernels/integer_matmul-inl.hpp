@@ -11,8 +11,6 @@
 #define QOMPOSE_KERNELS_INTEGER_MATMUL_INL_HPP_
 #endif
 
-#include <hwy/cache_control.h>
-
 #include <algorithm>
 #include <bit>
 #include <cstddef>
@@ -69,13 +67,13 @@ struct IntegerMatmul : PanelAccess<Layout, kGroupCodes> {
   static constexpr float kCodeFactor = 1.0f / static_cast<float>(1 << Image::exponent);
 
 #if HWY_ARCH_X86 && HWY_TARGET <= HWY_AVX3
-  static constexpr std::size_t kPanels = 2, kTokens = 8, kRowPanels = 4;
+  static constexpr std::size_t kPanels = 2, kTokens = 8;
 #elif HWY_ARCH_X86 && HWY_TARGET == HWY_AVX2
-  static constexpr std::size_t kPanels = 1, kTokens = 4, kRowPanels = 2;
+  static constexpr std::size_t kPanels = 1, kTokens = 4;
 #elif HWY_ARCH_ARM_A64
-  static constexpr std::size_t kPanels = 1, kTokens = 4, kRowPanels = 1;
+  static constexpr std::size_t kPanels = 1, kTokens = 4;
 #else
-  static constexpr std::size_t kPanels = 1, kTokens = 2, kRowPanels = 1;
+  static constexpr std::size_t kPanels = 1, kTokens = 2;
 #endif
   /// Columns unpacked at a time, and tokens that meet them.
   static constexpr std::size_t kColumns = 1024 / Product::kWeightBytes, kBlockTokens = 64;
@@ -89,7 +87,8 @@ struct IntegerMatmul : PanelAccess<Layout, kGroupCodes> {
   /// Panels [first, last).
   static void Run(const Arguments& a, std::size_t first, std::size_t last) {
     if (a.n_tokens == 1) {
-      OneTile<kRowPanels, 1>(a, first, last);
+      // One stream in the order of memory: more of them, and lines asked for ahead, were slower.
+      OneTile<1, 1>(a, first, last);
     } else if (a.n_tokens <= kTokens) {
       OneTile<kPanels, kTokens>(a, first, last);
     } else {
@@ -107,7 +106,6 @@ struct IntegerMatmul : PanelAccess<Layout, kGroupCodes> {
   struct FromPanel {
     static constexpr std::size_t kQuads = Fields<Layout>::kQuads;
     static constexpr std::size_t kBytes = Fields<Layout>::kUnitBytes;
-    static constexpr bool kReadOnce = true;
     template <std::size_t quad>
     static HWY_INLINE typename Product::Weights Get(const std::uint8_t* w, std::size_t part) {
       return Product::Prepare(Raise<Element>::Run(Fields<Layout>::template Get<quad>(w, part)));
@@ -117,7 +115,6 @@ struct IntegerMatmul : PanelAccess<Layout, kGroupCodes> {
   struct FromStage {
     static constexpr std::size_t kQuads = 1;
     static constexpr std::size_t kBytes = 64 * Product::kWeightBytes;
-    static constexpr bool kReadOnce = false;
     template <std::size_t>
     static HWY_INLINE typename Product::Weights Get(const std::uint8_t* w, std::size_t part) {
       return Product::LoadWeights(w + part * 4 * N * Product::kWeightBytes);
@@ -163,13 +160,6 @@ struct IntegerMatmul : PanelAccess<Layout, kGroupCodes> {
         }
       });
     });
-    if constexpr (Source::kReadOnce && T == 1 && quad == 0) {
-      Each<n>([&](auto j) QOMPOSE_FLATTEN {
-        for (std::size_t b = 0; b < Source::kBytes; b += 64) {
-          hwy::Prefetch(w + j * panel_bytes + b + Access::kAheadBytes);
-        }
-      });
-    }
   }
 
   /// Adds partial sums to whole ones.
@@ -205,14 +195,22 @@ struct IntegerMatmul : PanelAccess<Layout, kGroupCodes> {
     };
 
     if constexpr (kRun == kEndlessRun) {
-      // Sums of products are int32 from the first on.
-      set_start();
-      constexpr std::size_t kBlock = std::max<std::size_t>(1, kUnrolledQuads / kQuads);
+      // Sums of products are int32 from the first on, and each product waits for the sum before it:
+      // few sums are split into chains that do not wait for each other.
+      constexpr std::size_t kChains = T * kV < 4 ? 4 / (T * kV) : 1;
+      constexpr std::size_t kBlock =
+          std::max<std::size_t>(1, std::max(kUnrolledQuads, kChains) / kQuads);
+      VI chain[kChains][T][kV];
+      Each<kChains>([&](auto c) QOMPOSE_FLATTEN {
+        each_sum([&](std::size_t m, std::size_t v)
+                     QOMPOSE_FLATTEN { chain[c][m][v] = c == 0 ? start(m, v) : hn::Zero(DI()); });
+      });
       const auto add_units = [&](auto count) QOMPOSE_FLATTEN {
         Unroll<decltype(count)::value>([&](auto u) QOMPOSE_FLATTEN {
           Unroll<kQuads>([&](auto quad) QOMPOSE_FLATTEN {
-            AddQuad<n, T, Source, decltype(quad)::value, false>(w + u * Source::kBytes, panel_bytes,
-                                                                x + u * kCodes, sum);
+            AddQuad<n, T, Source, decltype(quad)::value, false>(
+                w + u * Source::kBytes, panel_bytes, x + u * kCodes,
+                chain[(u * kQuads + quad) % kChains]);
           });
         });
         w += count * Source::kBytes;
@@ -223,6 +221,11 @@ struct IntegerMatmul : PanelAccess<Layout, kGroupCodes> {
       if constexpr (kBlock > 1) {
         while (units > 0) add_units(std::integral_constant<std::size_t, 1>());
       }
+      Unroll<kChains>([&](auto c) QOMPOSE_FLATTEN {
+        each_sum([&](std::size_t m, std::size_t v) QOMPOSE_FLATTEN {
+          sum[m][v] = c == 0 ? chain[c][m][v] : hn::Add(sum[m][v], chain[c][m][v]);
+        });
+      });
     } else if constexpr (kRun < kQuads) {
       // A unit is longer than a run.
       set_start();
@@ -281,6 +284,13 @@ struct IntegerMatmul : PanelAccess<Layout, kGroupCodes> {
     const auto* x = reinterpret_cast<const std::int8_t*>(a.x.values) +
                     (tile * geometry.padded_cols + k) / 4 * T * kCodeBytes;
     std::size_t g = k / geometry.group_stride;
+    // Here rather than in memory, through which sums would go once a group.
+    VF total[T][kV] = {};
+    if (!IsSingle(a)) {
+      Each<T>([&](auto m) QOMPOSE_FLATTEN {
+        Each<kV>([&](auto v) QOMPOSE_FLATTEN { total[m][v] = sums.total[m][v]; });
+      });
+    }
     for (const std::size_t end = k + columns; k < end; ++g) {
       const std::size_t group_begin = g * geometry.group_stride;
       const std::size_t group_end = group_begin + Access::GroupColumns(a, g);
@@ -302,8 +312,13 @@ struct IntegerMatmul : PanelAccess<Layout, kGroupCodes> {
           Each<kV>([&](auto v) QOMPOSE_FLATTEN { sums.group[m][v] = sum[m][v]; });
         });
       } else {
-        AddGroup<n, T>(a, p, tile, g, sum, sums.total);
+        AddGroup<n, T>(a, p, tile, g, sum, total);
       }
+    }
+    if (!IsSingle(a)) {
+      Each<T>([&](auto m) QOMPOSE_FLATTEN {
+        Each<kV>([&](auto v) QOMPOSE_FLATTEN { sums.total[m][v] = total[m][v]; });
+      });
     }
   }
 
@@ -419,7 +434,8 @@ struct IntegerMatmul : PanelAccess<Layout, kGroupCodes> {
 
   /// All columns of n panels, for the only tile there is.
   template <std::size_t n, std::size_t T>
-  static HWY_NOINLINE void Direct(const Arguments& a, std::size_t p) {
+  static HWY_NOINLINE void Direct(const Arguments& shared, std::size_t p) {
+    const Arguments a = shared;  // a copy, which stores of sums cannot change
     Sums<n, T> sums;
     Columns<n, T, FromPanel>(a, p, 0, 0, a.geometry.padded_cols, Access::Codes(a, p, 0),
                              a.geometry.padded_cols * Layout::column_bytes, sums);

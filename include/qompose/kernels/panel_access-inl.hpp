@@ -72,10 +72,6 @@ struct PanelAccess {
     const panel_geometry& geometry = a.geometry;
     return std::min(geometry.group_stride, geometry.padded_cols - g * geometry.group_stride);
   }
-  /// Columns are looked ahead this far where each weight is read once: as many as memory brings
-  /// while one vector is worked on.
-  static constexpr std::size_t kAheadBytes = 2048;
-
   /// y = value + bias for the rows of one vector.
   static HWY_INLINE void Finish(const Arguments& a, std::size_t token, std::size_t row, VF value) {
     if (row >= a.geometry.rows) return;

@@ -55,6 +55,16 @@
 #define QOMPOSE_TARGET_AVX10_2 HWY_AVX10_2
 #endif
 
+// Highway 1.0, whose base.h names no version, takes flags for AVX-512 with VNNI (Ice Lake, Zen 4)
+// for mere AVX2 unless they have AVX-VNNI as well.
+#if HWY_ARCH_X86 && HWY_MAJOR <= 1 && HWY_MINOR == 0 && !defined(HWY_BASELINE_TARGETS) &&       \
+    defined(__AVX512VNNI__) && defined(__AVX512VBMI__) && defined(__AVX512VBMI2__) &&           \
+    defined(__AVX512BITALG__) && defined(__AVX512VPOPCNTDQ__) && defined(__VPCLMULQDQ__) &&     \
+    defined(__VAES__) && defined(__GFNI__) && defined(__AVX512BW__) && defined(__AVX512DQ__) && \
+    defined(__AVX512VL__) && defined(__F16C__) && defined(__FMA__) && defined(__BMI2__)
+#define HWY_BASELINE_TARGETS (HWY_BASELINE_AVX2 | HWY_AVX3_DL)
+#endif
+
 #include <hwy/detect_targets.h>
 
 #if defined(QOMPOSE_HIGHWAY_CAME_FIRST) && HWY_ARCH_X86 && !(HWY_TARGETS & HWY_AVX3_DL) && \
