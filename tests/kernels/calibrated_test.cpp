@@ -26,10 +26,8 @@ template <class Activations>
 using stored = qp::activation<Activations, qp::calibrated>;
 
 /// One scale in all, one a group behind a rotation, and codes that are no integers.
-using w8a8_static =
-    qp::recipe<qp::weight<qp::w8_channel>, stored<qp::quant<qp::int8, qp::per_tensor>>>;
 using calibrated_recipes = std::tuple<
-    w8a8_static,
+    qp::w8a8_static,
     qp::recipe<qp::weight<qp::w4_g32>, stored<qp::quant<qp::int8, qp::per_group<64>>>,
                qp::transform<qp::block_hadamard<64>>>,
     qp::recipe<qp::weight<qp::w8_channel>, stored<qp::quant<qp::fp8_e4m3, qp::per_tensor>>>>;
@@ -97,7 +95,7 @@ TEST_CASE("calibrated: codes are nearest, ties to even, and saturate however lar
     packed.store(0, q);
     qp::aligned_buffer<float> scales(1);
     scales[0] = scale;
-    const qp::linear<w8a8_static> layer(std::move(packed), {}, {}, std::move(scales));
+    const qp::linear<qp::w8a8_static> layer(std::move(packed), {}, {}, std::move(scales));
     matrix x(3, dim);
     for (std::size_t c = 0; c < dim; ++c) {
       const float half = (static_cast<float>(c) - 33.0f + 0.5f) * scale;
@@ -128,7 +126,7 @@ TEST_CASE("calibrated: codes are nearest, ties to even, and saturate however lar
 #if defined(_OPENMP)
 TEST_CASE("calibrated: results do not depend on the threads", "[kernels][calibrated]") {
   const matrix x = random_matrix(70, 300, 14);
-  const auto layer = layer_for<w8a8_static>(x, 200, 0.5f);
+  const auto layer = layer_for<qp::w8a8_static>(x, 200, 0.5f);
   matrix one(70, 200);
   layer(x.view(), one.view());
   for (const int threads : {2, 3}) {

@@ -27,7 +27,6 @@ namespace {
 template <class Weights, class Activations, class Transform = qp::no_transform>
 using stored = qp::recipe<qp::weight<Weights>, qp::activation<Activations, qp::calibrated>,
                           qp::transform<Transform>>;
-using w8a8_static = stored<qp::w8_channel, qp::quant<qp::int8, qp::per_tensor>>;
 
 /// Activations that take the float path: formats alone, scales that are found, and stored ones that
 /// no integer kernel takes, in groups shorter and longer than a run of codes.
@@ -66,13 +65,13 @@ TEMPLATE_LIST_TEST_CASE("linear: activations of every kind of number equal their
 
 TEST_CASE("calibrated: the layer holds a buffer more, and its bytes count", "[nn][calibrated]") {
   using grouped = stored<qp::w8_channel, qp::quant<qp::int8, qp::per_group<32>>>;
-  CHECK(sizeof(qp::linear<w8a8_static>) ==
+  CHECK(sizeof(qp::linear<qp::w8a8_static>) ==
         sizeof(qp::linear<qp::w8a8>) + sizeof(qp::aligned_buffer<float>));
-  CHECK(qp::linear<w8a8_static>::uses_integers);
+  CHECK(qp::linear<qp::w8a8_static>::uses_integers);
   CHECK(qp::linear<grouped>::uses_integers);
   const matrix w = random_matrix(16, 64, 4);
   const std::size_t dynamic = qp::compress<qp::w8a8>(w.view()).storage_bytes();
-  CHECK(calibrated_layer<w8a8_static>(w, w).storage_bytes() == dynamic + 4);
+  CHECK(calibrated_layer<qp::w8a8_static>(w, w).storage_bytes() == dynamic + 4);
   CHECK(calibrated_layer<grouped>(w, w).storage_bytes() == dynamic + 8);
 }
 
@@ -116,7 +115,7 @@ TEST_CASE("calibrated: scales are the largest magnitudes seen, behind the transf
 TEST_CASE("calibrated: one row that was seen gives what dynamic scales give", "[nn][calibrated]") {
   const matrix w = random_matrix(40, 200, 8);
   const matrix x = random_matrix(1, 200, 9);
-  CHECK(outputs(calibrated_layer<w8a8_static>(w, x), x) ==
+  CHECK(outputs(calibrated_layer<qp::w8a8_static>(w, x), x) ==
         outputs(qp::compress<qp::w8a8>(w.view()), x));
 }
 
@@ -142,8 +141,8 @@ TEST_CASE("calibrated: the factors of a channel_scale come with the statistics",
 TEST_CASE("activation_statistics: bad inputs are errors that change nothing", "[nn][calibrated]") {
   qp::activation_statistics inputs(20);
   const matrix w = random_matrix(5, 20, 12);
-  CHECK_THROWS_AS(qp::compress<w8a8_static>(w.view(), {}, inputs), qp::argument_error);
-  CHECK_THROWS_WITH(qp::compress<w8a8_static>(w.view(), {}, inputs),
+  CHECK_THROWS_AS(qp::compress<qp::w8a8_static>(w.view(), {}, inputs), qp::argument_error);
+  CHECK_THROWS_WITH(qp::compress<qp::w8a8_static>(w.view(), {}, inputs),
                     contains("of 0 rows, expected at least 1"));
   inputs.add(random_matrix(2, 20, 13).view());
   const std::vector<float> before(inputs.peaks().begin(), inputs.peaks().end());
@@ -164,7 +163,7 @@ TEST_CASE("activation_statistics: bad inputs are errors that change nothing", "[
                     contains("transformed x: element (1, 0) is infinite"));
   CHECK(rotated.n_tokens() == 0);
 
-  CHECK_THROWS_AS(qp::compress<w8a8_static>(random_matrix(5, 21, 14).view(), {}, inputs),
+  CHECK_THROWS_AS(qp::compress<qp::w8a8_static>(random_matrix(5, 21, 14).view(), {}, inputs),
                   qp::shape_error);
   using halves = stored<qp::w8_channel, qp::quant<qp::int8, qp::per_tensor, qp::scale<qp::fp16>>>;
   inputs.add(matrix(1, 20, 1e7f).view());
@@ -173,5 +172,5 @@ TEST_CASE("activation_statistics: bad inputs are errors that change nothing", "[
   // No inputs at all need no statistics.
   float nothing = 0.0f;
   const qp::activation_statistics none(0);
-  CHECK(qp::compress<w8a8_static>({&nothing, 3, 0}, {}, none).activation_scales().empty());
+  CHECK(qp::compress<qp::w8a8_static>({&nothing, 3, 0}, {}, none).activation_scales().empty());
 }
