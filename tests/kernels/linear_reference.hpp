@@ -8,6 +8,7 @@
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
+#include <initializer_list>
 #include <limits>
 #include <span>
 #include <type_traits>
@@ -210,6 +211,19 @@ matrix run_on(const qompose::linear<Recipe>& layer, const matrix& x) {
   qompose::workspace scratch;
   layer.template operator()<qompose::serial, Isa>(x.view(), y.view(), qompose::serial{}, scratch);
   return y;
+}
+
+/// Whether `faulty` is NaN in these rows and equals y in all others.
+inline bool is_nan_only_in(std::initializer_list<std::size_t> rows, const matrix& faulty,
+                           const matrix& y) {
+  bool right = true;
+  for (std::size_t t = 0; t < y.rows(); ++t) {
+    const bool wants_nan = std::find(rows.begin(), rows.end(), t) != rows.end();
+    for (std::size_t r = 0; r < y.cols(); ++r) {
+      right = right && (wants_nan ? std::isnan(faulty(t, r)) : faulty(t, r) == y(t, r));
+    }
+  }
+  return right;
 }
 
 /// Checks every element against its bound.
