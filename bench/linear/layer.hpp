@@ -19,6 +19,7 @@
 #include "linear/reference.hpp"
 #include "qompose/core/thread_pool.hpp"
 #include "qompose/core/workspace.hpp"
+#include "qompose/nn/activation_statistics.hpp"
 #include "qompose/nn/compress.hpp"
 #include "qompose/nn/linear.hpp"
 #include "qompose/recipe/catalogue.hpp"
@@ -62,10 +63,9 @@ class layer_product final : public product {
                     out + r * size.in);
       }
     };
-    copies_.push_back(
-        qp::compress_rows<Recipe>(size.out, size.in, read_rows, {}, repeated_blocks<spec>{}));
+    copies_.push_back(compressed(size.out, size.in, read_rows, repeated_blocks<spec>{}));
     weights_ = scalar_weights(
-        qp::compress<Recipe>({distinct.data(), distinct_rows_, size.in}).quantized());
+        compressed(distinct_rows_, size.in, read_rows, qp::default_rule{}).quantized());
   }
 
   [[nodiscard]] std::size_t distinct_rows() const override { return distinct_rows_; }
@@ -95,7 +95,11 @@ class layer_product final : public product {
       std::copy_n(x.row(t), x.cols(), view.row(t));
       transform::forward(typename transform::data(), view.row(t), x.cols());
     }
-    constexpr bool is_int8 = std::is_same_v<activation, qp::quant<qp::int8, qp::per_token>>;
+    constexpr bool is_int8 = is_calibrated
+                                 ? std::is_same_v<activation, qp::quant<qp::int8, qp::per_tensor>>
+                                 : std::is_same_v<activation, qp::quant<qp::int8, qp::per_token>>;
+    static_assert(is_int8 || !is_calibrated);
+    const std::span<const float> stored = copies_.front().activation_scales();
     if constexpr (!is_int8 && !std::is_same_v<activation, qp::fp32>) {
       const auto rounded = qp::quantize<activation>(qp::matrix_view<const float>(view));
       qp::dequantize(rounded, view);
@@ -103,7 +107,7 @@ class layer_product final : public product {
     std::vector<scalar_token> tokens;
     for (std::size_t t = 0; t < x.rows(); ++t) {
       if constexpr (is_int8) {
-        tokens.push_back(int8_token(view.row(t), x.cols()));
+        tokens.push_back(int8_token(view.row(t), x.cols(), is_calibrated ? stored[0] : 0.0f));
       } else {
         tokens.push_back({std::vector<double>(view.row(t), view.row(t) + x.cols())});
       }
@@ -112,6 +116,21 @@ class layer_product final : public product {
   }
 
  private:
+  static constexpr bool is_calibrated = qp::is_calibrated<typename layer::recipe_type>;
+
+  /// A layer; one that stores scales of activations has seen the tokens that rows will use.
+  template <class ReadRows, class Rule>
+  static layer compressed(std::size_t rows, std::size_t cols, const ReadRows& read_rows,
+                          const Rule& rule) {
+    if constexpr (is_calibrated) {
+      qp::activation_statistics<transform> inputs(cols);
+      inputs.add({repeated_tokens(distinct_tokens, cols).data(), distinct_tokens, cols});
+      return qp::compress_rows<Recipe>(rows, cols, read_rows, {}, inputs, rule);
+    } else {
+      return qp::compress_rows<Recipe>(rows, cols, read_rows, {}, rule);
+    }
+  }
+
   std::size_t distinct_rows_ = 0;
   std::vector<layer> copies_;
   scalar_weights weights_;

@@ -58,12 +58,14 @@ struct scalar_token {
   float scale = 1.0f;
 };
 
-/// int8 by definition: the largest magnitude at 127, nearest even after a true division.
-inline scalar_token int8_token(const float* row, std::size_t n) {
+/// int8 by definition: the largest magnitude at 127, or a scale that is stored (0 where none is),
+/// nearest even after a true division.
+inline scalar_token int8_token(const float* row, std::size_t n, float stored_scale = 0.0f) {
   scalar_token token;
   float peak = 0.0f;
   for (std::size_t c = 0; c < n; ++c) peak = std::max(peak, std::abs(row[c]));
   if (peak > 0.0f) token.scale = peak / 127.0f;
+  if (stored_scale > 0.0f) token.scale = stored_scale;
   for (std::size_t c = 0; c < n; ++c) {
     token.codes.push_back(
         std::clamp(std::nearbyint(static_cast<double>(row[c] / token.scale)), -127.0, 127.0));

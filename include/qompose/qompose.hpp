@@ -10,6 +10,7 @@
 #include "qompose/kernels/kernels.hpp"
 
 #if HWY_ONCE
+#include "qompose/nn/activation_statistics.hpp"
 #include "qompose/nn/attention.hpp"
 #include "qompose/nn/compress.hpp"
 #include "qompose/nn/conv2d.hpp"

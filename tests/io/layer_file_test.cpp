@@ -145,6 +145,52 @@ TEST_CASE("layer_file: the data of a transform is kept", "[io][layer_file]") {
                   qp::shape_error);
 }
 
+TEST_CASE("layer_file: stored scales of activations are kept, and must be positive numbers",
+          "[io][layer_file]") {
+  using codes = qp::quant<qp::int8, qp::per_group<32>, qp::scale<qp::fp16>>;
+  using transform = qp::then<qp::channel_scale, qp::block_hadamard<16>>;
+  using recipe = qp::recipe<qp::weight<qp::w4_g32>, qp::activation<codes, qp::calibrated>,
+                            qp::transform<transform>>;
+  using layer_type = qp::linear<recipe>;
+  const temporary_folder folder;
+  const auto path = folder / "layer.safetensors";
+  const matrix x = random_matrix(3, 70, 6);
+  const matrix bias = random_matrix(1, 20, 4);
+  qp::activation_statistics<transform> inputs(70, some_data<transform>(70));
+  inputs.add(x.view());
+  for (const bool has_bias : {false, true}) {
+    const auto layer = qp::compress<recipe>(
+        random_matrix(20, 70, 3).view(),
+        has_bias ? std::span<const float>(bias.values()) : std::span<const float>(), inputs);
+    qp::save(path, layer);
+    const auto loaded = qp::load<layer_type>(path);
+    CHECK(loaded.activation_scales().size() == 3);
+    CHECK(outputs(loaded, x) == outputs(layer, x));
+    CHECK(loaded.storage_bytes() == layer.storage_bytes());
+  }
+  const edited_safetensors file(path);
+  CHECK(file.header["activation_scales"]["shape"] == nlohmann::json{3});
+  CHECK(file.header["__metadata__"]["composition"] == qp::describe<recipe>());
+
+  const auto with = [&](const std::function<void(edited_safetensors&)>& edit) {
+    edited_safetensors damaged(file);
+    edit(damaged);
+    damaged.write(path);
+    CHECK_THROWS_WITH(qp::load<layer_type>(path), contains("activation_scales: "));
+  };
+  using limits = std::numeric_limits<float>;
+  // The last is finite and positive, but no number of fp16.
+  for (const float scale : {limits::quiet_NaN(), limits::infinity(), 0.0f, -1.0f, 0.1f}) {
+    with([&](edited_safetensors& damaged) { damaged.put("activation_scales", 4, scale); });
+  }
+  with([](edited_safetensors& damaged) { damaged.erase("activation_scales"); });
+  with([](edited_safetensors& damaged) { damaged.resize("activation_scales", 8); });
+  // Scales beside a recipe that stores none.
+  CHECK_THAT(load_error<qp::w8a8>(
+                 2, 40, [](auto& other) { other.add("activation_scales", "F32", {1}, 4); }),
+             contains("activation_scales: is no part of this composition"));
+}
+
 TEST_CASE("layer_file: metadata that is missing or wrong is an error", "[io][layer_file]") {
   const auto with = [](const char* key, const nlohmann::json& value) {
     return load_error<qp::w4a8_g32>(2, 40, [&](edited_safetensors& file) {

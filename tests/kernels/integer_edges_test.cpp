@@ -133,16 +133,10 @@ TEST_CASE("integer kernels: a row of zeros gives zeros, a NaN or an infinity its
     faulty(5, 40) = -std::numeric_limits<float>::infinity();
     on_each_target([&]<class Isa>() {
       const matrix y = run_on<Isa>(layer, x);
-      const matrix with_faults = run_on<Isa>(layer, faulty);
       bool right = true;
-      for (std::size_t t = 0; t < 7; ++t) {
-        for (std::size_t r = 0; r < 20; ++r) {
-          if (t == 2) right = right && y(t, r) == 0.0f;
-          right = right && (t == 1 || t == 4 || t == 5 ? std::isnan(with_faults(t, r))
-                                                       : with_faults(t, r) == y(t, r));
-        }
-      }
+      for (std::size_t r = 0; r < 20; ++r) right = right && y(2, r) == 0.0f;
       CHECK(right);
+      CHECK(is_nan_only_in({1, 4, 5}, run_on<Isa>(layer, faulty), y));
       const matrix one(1, in,
                        std::vector<float>(faulty.values().begin() + static_cast<long>(in),
                                           faulty.values().begin() + static_cast<long>(2 * in)));

@@ -8,6 +8,7 @@
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
+#include <initializer_list>
 #include <limits>
 #include <span>
 #include <type_traits>
@@ -68,17 +69,20 @@ struct decoded_weights {
 
 /// Codes of one row of activations and the scale of each: nearest even after a true division.
 struct activation_codes {
-  /// @param group  columns that share a scale
-  activation_codes(std::span<const float> row, int max_code, std::size_t group) {
+  /// @param group   columns that share a scale
+  /// @param stored  these scales; empty where rows find theirs
+  activation_codes(std::span<const float> row, int max_code, std::size_t group,
+                   std::span<const float> stored = {}) {
     for (std::size_t first = 0; first < row.size(); first += group) {
       const auto part = row.subspan(first, std::min(group, row.size() - first));
       float peak = 0.0f;
       for (const float x : part) peak = std::max(peak, std::abs(x));
       float scale = peak / static_cast<float>(max_code);
       if (!(scale > 0.0f)) scale = 1.0f;
+      if (!stored.empty()) scale = stored[first / group];
       for (const float x : part) {
-        codes.push_back(
-            std::clamp(static_cast<int>(std::nearbyint(x / scale)), -max_code, max_code));
+        const auto most = static_cast<float>(max_code);
+        codes.push_back(static_cast<int>(std::clamp(std::nearbyint(x / scale), -most, most)));
         scales.push_back(scale);
       }
     }
@@ -101,9 +105,12 @@ matrix transformed(const matrix& x) {
 /// result is float(acc) * (s_w * s_x) to the last bit and the bound 0. Otherwise each of the groups
 /// takes at most three steps, each wrong by 2^-24 of the running sum, and a few steps follow:
 /// (groups + 2) 2^-23 of the sum of magnitudes.
-template <class Activation>
-expected_products integer_products(const decoded_weights& w, const matrix& x, bool has_offset) {
-  using codes_type = qompose::detail::code_activations<Activation>;
+template <class Layer>
+expected_products integer_products(const decoded_weights& w, const matrix& x,
+                                   std::span<const float> stored) {
+  using codes_type = qompose::detail::code_activations<typename Layer::activation_spec,
+                                                       typename Layer::activation_when>;
+  constexpr bool has_offset = Layer::layout::has_offset;
   const std::size_t code_cols =
       codes_type::group == 0 ? std::max<std::size_t>(w.cols, 1) : codes_type::group;
   expected_products expected;
@@ -111,7 +118,8 @@ expected_products integer_products(const decoded_weights& w, const matrix& x, bo
   const std::size_t groups = w.cols == 0 ? 0 : (w.cols + group_cols - 1) / group_cols;
   const bool is_exact = groups == 1 && codes_type::group == 0 && !has_offset;
   for (std::size_t t = 0; t < x.rows(); ++t) {
-    const activation_codes a({x.view().row(t), x.cols()}, codes_type::format::max_code, code_cols);
+    const activation_codes a({x.view().row(t), x.cols()}, codes_type::format::max_code, code_cols,
+                             stored);
     for (std::size_t r = 0; r < w.rows; ++r) {
       double sum = 0.0;
       double magnitude = 0.0;
@@ -165,6 +173,21 @@ inline expected_products float_products(const decoded_weights& w, const matrix& 
   return expected;
 }
 
+/// The values of `x` after storing them as `Spec` with these scales, one for each group of columns.
+template <class Spec>
+matrix slow_values_by(const matrix& x, std::span<const float> scales) {
+  using element = typename Spec::element;
+  matrix out = x;
+  for (std::size_t r = 0; r < x.rows(); ++r) {
+    for (std::size_t c = 0; c < x.cols(); ++c) {
+      const float scale = scales[c / Spec::granularity_type::group_cols(x.cols())];
+      const float steps = std::clamp(x(r, c) / scale, -element::max_finite, element::max_finite);
+      out(r, c) = scale * nearest_value<element>(steps);
+    }
+  }
+  return out;
+}
+
 /// What `layer` must give for x, bias not added.
 template <class Recipe>
 expected_products expected_of(const qompose::linear<Recipe>& layer, const matrix& x) {
@@ -172,7 +195,10 @@ expected_products expected_of(const qompose::linear<Recipe>& layer, const matrix
   const decoded_weights w(layer.quantized());
   const matrix rows = transformed<typename type::transform_type>(x);
   if constexpr (type::uses_integers) {
-    return integer_products<typename type::activation_spec>(w, rows, type::layout::has_offset);
+    return integer_products<type>(w, rows, layer.activation_scales());
+  } else if constexpr (qompose::is_calibrated<typename type::recipe_type>) {
+    return float_products(
+        w, slow_values_by<typename type::activation_spec>(rows, layer.activation_scales()));
   } else {
     return float_products(w, slow_values<typename type::activation_spec>(rows));
   }
@@ -185,6 +211,19 @@ matrix run_on(const qompose::linear<Recipe>& layer, const matrix& x) {
   qompose::workspace scratch;
   layer.template operator()<qompose::serial, Isa>(x.view(), y.view(), qompose::serial{}, scratch);
   return y;
+}
+
+/// Whether `faulty` is NaN in these rows and equals y in all others.
+inline bool is_nan_only_in(std::initializer_list<std::size_t> rows, const matrix& faulty,
+                           const matrix& y) {
+  bool right = true;
+  for (std::size_t t = 0; t < y.rows(); ++t) {
+    const bool wants_nan = std::find(rows.begin(), rows.end(), t) != rows.end();
+    for (std::size_t r = 0; r < y.cols(); ++r) {
+      right = right && (wants_nan ? std::isnan(faulty(t, r)) : faulty(t, r) == y(t, r));
+    }
+  }
+  return right;
 }
 
 /// Checks every element against its bound.

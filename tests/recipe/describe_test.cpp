@@ -32,6 +32,9 @@ TEST_CASE("describe: a recipe names its slots in one order and leaves out defaul
             qp::recipe<hadamard, qp::activation<qp::a8_token>, qp::weight<qp::w8_channel>>>() ==
         "recipe<weight<quant<int8, per_channel>>, activation<quant<int8, per_token>>, "
         "transform<block_hadamard<64>>>");
+  CHECK(qp::describe<
+            qp::recipe<qp::activation<qp::quant<qp::int8, qp::per_group<32>>, qp::calibrated>>>() ==
+        "recipe<activation<quant<int8, per_group<32>>, calibrated>>");
   CHECK(qp::describe<qp::recipe<hadamard>>() == "recipe<transform<block_hadamard<64>>>");
 }
 

@@ -44,6 +44,19 @@ TEST_CASE("recipe: a slot left out has its neutral default", "[recipe]") {
   CHECK(same_slots<qp::recipe<w>, qp::recipe<qp::activation<qp::fp32>, w>>);
 }
 
+TEST_CASE("recipe: scales of activations are found by each call unless said otherwise",
+          "[recipe]") {
+  using stored = qp::activation<qp::quant<qp::int8, qp::per_tensor>, qp::calibrated>;
+  CHECK(qp::is_calibrated<qp::recipe<w, stored>>);
+  CHECK_FALSE(qp::is_calibrated<qp::recipe<w, a>>);
+  CHECK_FALSE(qp::is_calibrated<qp::recipe<>>);
+  CHECK(std::is_same_v<qp::recipe<w, a>, qp::recipe<w, qp::activation<qp::a8_token, qp::dynamic>>>);
+  CHECK_FALSE(qp::detail::can_be_calibrated<qp::ternary_channel>);
+  CHECK_FALSE(qp::detail::can_be_calibrated<qp::codebook4>);
+  CHECK_FALSE(qp::detail::can_be_calibrated<qp::nvfp4>);
+  CHECK_FALSE(qp::detail::can_be_calibrated<qp::quant<qp::int8, qp::per_block<4, 32>>>);
+}
+
 TEST_CASE("recipe: a tensor spec alone is a recipe for its weights", "[recipe]") {
   CHECK(std::is_same_v<qp::as_recipe<qp::w4_g32>, qp::recipe<w>>);
   CHECK(std::is_same_v<qp::as_recipe<qp::bf16>, qp::recipe<qp::weight<qp::bf16>>>);

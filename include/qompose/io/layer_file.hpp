@@ -9,9 +9,9 @@
 /// `in_features` and `out_features` decimal numbers. Tensors: `panels`, U8 [panels, bytes of one],
 /// first and therefore at a multiple of 64 in the file; `bias`, F32 [out_features], where the layer
 /// has one; `transform`, F32 [floats], where the recipe's transform has data that does not follow
-/// from in_features, such as the factors of a `channel_scale`; scales, zero points and codebooks as
-/// in a matrix file. What the panels' kernels keep beside that follows from these and is not in the
-/// file.
+/// from in_features, such as the factors of a `channel_scale`; `activation_scales`, F32 [groups],
+/// where the recipe stores them; scales, zero points and codebooks as in a matrix file. What the
+/// panels' kernels keep beside that follows from these and is not in the file.
 
 #include <cstddef>
 #include <cstdint>
@@ -39,6 +39,7 @@
 #include "qompose/packing/packed_matrix.hpp"
 #include "qompose/quantize/progressive.hpp"
 #include "qompose/quantize/require.hpp"
+#include "qompose/quantize/stored_scales.hpp"
 #include "qompose/recipe/describe.hpp"
 
 namespace qompose::detail {
@@ -68,12 +69,14 @@ struct kept_file : memory_keeper {
   return copy;
 }
 
-/// All parts of a layer: panels, bias, transform, then what is beside the codes.
+/// All parts of a layer: panels, bias, transform, scales of activations, then what is beside the
+/// codes.
 /// @tparam Packed  what the panels are read into
 /// @throws qompose::file_error if a size overflows
 template <tensor_spec Spec, class Packed = packed_matrix<Spec>>
 [[nodiscard]] std::vector<stored_part> layer_parts(std::size_t rows, std::size_t cols,
-                                                   bool has_bias, std::size_t transform_floats) {
+                                                   bool has_bias, std::size_t transform_floats,
+                                                   std::size_t activation_scales) {
   // Padding multiplies sizes by less than this; what follows then cannot overflow.
   constexpr std::size_t most_padding = 4 * 16 * 64;
   const std::string what = "panels";
@@ -86,13 +89,12 @@ template <tensor_spec Spec, class Packed = packed_matrix<Spec>>
   if constexpr (std::is_same_v<Packed, packed_bits>) panel_bytes = Packed::panel_bytes(cols);
   std::vector<stored_part> parts;
   parts.push_back({what, "U8", {geometry.panels, panel_bytes}, geometry.panels * panel_bytes});
-  if (has_bias) parts.push_back({"bias", "F32", {rows}, checked_product(rows, 4, "bias")});
-  if (transform_floats > 0) {
-    parts.push_back({"transform",
-                     "F32",
-                     {transform_floats},
-                     checked_product(transform_floats, 4, "transform")});
-  }
+  const auto add_floats = [&](const char* name, std::size_t count) {
+    parts.push_back({name, "F32", {count}, checked_product(count, 4, name)});
+  };
+  if (has_bias) add_floats("bias", rows);
+  if (transform_floats > 0) add_floats("transform", transform_floats);
+  if (activation_scales > 0) add_floats("activation_scales", activation_scales);
   list_parts_beside_codes<Spec>(parts, "", rows, cols);
   return parts;
 }
@@ -112,8 +114,9 @@ struct file_format<linear<Recipe>> {
     const std::span<const float> bias = layer.bias();
     aligned_buffer<float> kept(transform_stored_size<transform>(layer.in_features()));
     store_transform<transform>(layer.transform(), layer.in_features(), kept.data());
-    const std::vector<stored_part> parts = layer_parts<spec, packed_type>(
-        layer.out_features(), layer.in_features(), !bias.empty(), kept.size());
+    const std::vector<stored_part> parts =
+        layer_parts<spec, packed_type>(layer.out_features(), layer.in_features(), !bias.empty(),
+                                       kept.size(), layer.activation_scales().size());
 
     safetensors_writer writer(path);
     writer.set_metadata("format", "qompose.layer");
@@ -128,6 +131,9 @@ struct file_format<linear<Recipe>> {
     if (!bias.empty()) writer.write(parts[next++].name, std::as_bytes(bias));
     if (kept.size() > 0) {
       writer.write(parts[next++].name, std::as_bytes(std::span(kept.data(), kept.size())));
+    }
+    if (!layer.activation_scales().empty()) {
+      writer.write(parts[next++].name, std::as_bytes(layer.activation_scales()));
     }
     const auto beside = layer.weights().beside_codes();
     visit_codes_beside(beside, [&](const auto& codes, std::size_t, std::size_t) {
@@ -149,11 +155,12 @@ struct file_format<linear<Recipe>> {
       const bool has_bias = file.has("bias");
       const std::size_t transform_floats = transform_stored_size<transform>(cols);
       const std::vector<stored_part> parts =
-          layer_parts<spec, packed_type>(rows, cols, has_bias, transform_floats);
+          layer_parts<spec, packed_type>(rows, cols, has_bias, transform_floats, scale_count(cols));
       const std::vector<std::span<const std::byte>> bytes = file.match(parts);
 
       const std::size_t at_transform = has_bias ? 2 : 1;
-      const std::size_t first_beside = at_transform + (transform_floats > 0 ? 1 : 0);
+      const std::size_t at_scales = at_transform + (transform_floats > 0 ? 1 : 0);
+      const std::size_t first_beside = at_scales + (scale_count(cols) > 0 ? 1 : 0);
       quantized_matrix<spec> beside(rows, cols, without_codes{});
       visit_codes_beside(beside, part_reader(std::span(parts).subspan(first_beside),
                                              std::span(bytes).subspan(first_beside)));
@@ -176,8 +183,26 @@ struct file_format<linear<Recipe>> {
       if constexpr (requires { requires is_progressive<typename spec::scale_type::format>; }) {
         if (rows > 0 && cols > 0) require_image("panels", weights.quantized());
       }
-      return layer_type(std::move(weights), std::move(bias), std::move(transform_data));
+      if constexpr (is_calibrated<typename layer_type::recipe_type>) {
+        // The layer refuses scales that are not positive numbers of their format.
+        aligned_buffer<float> scales(scale_count(cols));
+        if (cols > 0) std::memcpy(scales.data(), bytes[at_scales].data(), bytes[at_scales].size());
+        return layer_type(std::move(weights), std::move(bias), std::move(transform_data),
+                          std::move(scales));
+      } else {
+        return layer_type(std::move(weights), std::move(bias), std::move(transform_data));
+      }
     });
+  }
+
+ private:
+  /// Scales of activations that a layer with `cols` inputs has in its file.
+  [[nodiscard]] static std::size_t scale_count(std::size_t cols) {
+    if constexpr (is_calibrated<typename layer_type::recipe_type>) {
+      return stored_scale_count<typename layer_type::activation_spec>(cols);
+    } else {
+      return 0;
+    }
   }
 };
 

@@ -31,6 +31,13 @@ struct prepare_arguments {
   std::size_t code_groups = 1;      ///< scales a token
   std::size_t code_group_cols = 0;  ///< columns that share one
   activation_tiles tiles;
+  const float* stored_scales = nullptr;  ///< the same for every token; null where rows find theirs
+};
+
+/// Codes of `Format` whose scales are stored, as against those that each row finds.
+template <class Format>
+struct stored_scale_codes {
+  static constexpr bool has_stored_scales = true;
 };
 
 /// Bytes between the rows of codes that a tile is made of.

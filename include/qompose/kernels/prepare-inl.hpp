@@ -21,6 +21,7 @@
 #include "qompose/kernels/interleave-inl.hpp"
 #include "qompose/kernels/quantize-inl.hpp"
 #include "qompose/kernels/simd-inl.hpp"
+#include "qompose/kernels/stored_scale-inl.hpp"
 #include "qompose/kernels/transforms-inl.hpp"
 
 QOMPOSE_BEFORE_NAMESPACE();
@@ -59,7 +60,8 @@ struct QuantizeRow {
 ///
 /// @tparam Rounding  for floats, what rounds a row in place by `Run(row, n)`, or void; for
 /// integers,
-///                   the format of the codes
+///                   the format of the codes. Where scales are stored, `has_stored_scales`: then
+///                   `Run(row, n, scales)`, or a detail::stored_scale_codes
 template <class Matmul, class Transform, class Rounding>
 struct Prepare {
   static constexpr std::size_t TileTokens(std::size_t n_tokens) {
@@ -68,6 +70,7 @@ struct Prepare {
 
   static constexpr bool kInteger = Matmul::kInteger;
   static constexpr bool kRounds = !kInteger && !std::is_same_v<Rounding, void>;
+  static constexpr bool kStored = requires { Rounding::has_stored_scales; };
 
   /// Tile `tile`, tokens [tile * tile_tokens, ...).
   /// @param scratch  a row of floats
@@ -96,7 +99,11 @@ struct Prepare {
       return x;
     } else {
       ApplyTransform<Transform>::Run(data, x, scratch, a.geometry.cols);
-      if constexpr (kRounds) Rounding::Run(scratch, a.geometry.cols);
+      if constexpr (kRounds && kStored) {
+        Rounding::Run(scratch, a.geometry.cols, a.stored_scales);
+      } else if constexpr (kRounds) {
+        Rounding::Run(scratch, a.geometry.cols);
+      }
       return scratch;
     }
   }
@@ -168,8 +175,14 @@ struct Prepare {
     for (std::size_t s = 0; s < a.code_groups; ++s) {
       const std::size_t first = s * a.code_group_cols;
       const std::size_t count = std::min(a.code_group_cols, a.geometry.cols - first);
-      scales[s * kWidth] =
-          QuantizeRow<Rounding>::Run(row + first, count, codes + first) * Matmul::kCodeFactor;
+      float scale;
+      if constexpr (kStored) {
+        scale =
+            QuantizeStored<Rounding>::Run(row + first, count, a.stored_scales[s], codes + first);
+      } else {
+        scale = QuantizeRow<Rounding>::Run(row + first, count, codes + first);
+      }
+      scales[s * kWidth] = scale * Matmul::kCodeFactor;
     }
   }
 };

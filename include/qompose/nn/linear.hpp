@@ -17,12 +17,14 @@
 #include "qompose/core/matrix_view.hpp"
 #include "qompose/core/workspace.hpp"
 #include "qompose/granularity/per_group.hpp"
+#include "qompose/granularity/per_tensor.hpp"
 #include "qompose/granularity/per_token.hpp"
 #include "qompose/kernels/arguments.hpp"
 #include "qompose/kernels/kernels.hpp"
 #include "qompose/packing/packed_bits.hpp"
 #include "qompose/packing/packed_matrix.hpp"
 #include "qompose/quantize/fake_quantize.hpp"
+#include "qompose/quantize/stored_scales.hpp"
 #include "qompose/recipe/recipe.hpp"
 
 namespace qompose {
@@ -30,29 +32,36 @@ namespace detail {
 
 /// Activations as the integer kernels take them: signed codes of at most 8 bits with a float scale
 /// for each token, or for each group of columns that lies well with the weights' groups.
-template <class Spec>
+template <class Spec, class When = dynamic>
 struct code_activations {
   static constexpr bool exists = false;
   static constexpr std::size_t group = 0;
 };
 template <int Bits, code_range Range>
-struct code_activations<quant<int_n<Bits, Range>, per_token>> {
+struct code_activations<quant<int_n<Bits, Range>, per_token>, dynamic> {
   static constexpr bool exists = true;
   static constexpr std::size_t group = 0;  ///< the whole row
   using format = int_n<Bits, Range>;
 };
 template <int Bits, code_range Range, std::size_t N>
-struct code_activations<quant<int_n<Bits, Range>, per_group<N>>> {
+struct code_activations<quant<int_n<Bits, Range>, per_group<N>>, dynamic> {
   static constexpr bool exists = true;
   static constexpr std::size_t group = N;
   using format = int_n<Bits, Range>;
 };
+/// Stored scales may be numbers of any format: the kernels read them as floats.
+template <int Bits, code_range Range, class Scale>
+struct code_activations<quant<int_n<Bits, Range>, per_tensor, Scale>, calibrated>
+    : code_activations<quant<int_n<Bits, Range>, per_token>> {};
+template <int Bits, code_range Range, std::size_t N, class Scale>
+struct code_activations<quant<int_n<Bits, Range>, per_group<N>, Scale>, calibrated>
+    : code_activations<quant<int_n<Bits, Range>, per_group<N>>> {};
 
 /// Whether a product runs on integers, and how its columns are grouped.
-template <class Weights, class Activations>
+template <class Weights, class Activations, class When = dynamic>
 struct integer_product {
   using layout = panel_layout<Weights>;
-  using codes = code_activations<Activations>;
+  using codes = code_activations<Activations, When>;
   static constexpr std::size_t whole = std::size_t{1} << 30;
   static constexpr std::size_t weight_group = [] {
     if constexpr (layout::is_scaled) return Weights::granularity_type::group_cols(whole);
@@ -73,6 +82,20 @@ template <class Weights, class Activations>
 inline constexpr bool is_xnor = false;
 template <>
 inline constexpr bool is_xnor<quant<binary, per_channel>, quant<binary, per_token>> = true;
+
+/// What rounds rows of activations for products in float; void where they stay as they are.
+template <class Spec, class When>
+struct float_rounding {
+  using type = round_to<Spec>;
+};
+template <>
+struct float_rounding<fp32, dynamic> {
+  using type = void;
+};
+template <class Spec>
+struct float_rounding<Spec, calibrated> {
+  using type = round_by_stored_scales<Spec>;
+};
 
 /// The kernels of one recipe on one target.
 template <class Transform>
@@ -121,32 +144,47 @@ class linear {
   using recipe_type = as_recipe<Recipe>;
   using weight_spec = typename recipe_type::weight_spec;
   using activation_spec = typename recipe_type::activation_spec;
+  using activation_when = typename recipe_type::activation_when;
   using transform_type = typename recipe_type::transform_type;
   using transform_data = typename transform_type::data;
   using layout = panel_layout<weight_spec>;
 
   /// Whether the products run on integers.
   static constexpr bool uses_integers =
-      detail::integer_product<weight_spec, activation_spec>::exists;
+      detail::integer_product<weight_spec, activation_spec, activation_when>::exists;
   /// Whether they run on single bits.
   static constexpr bool uses_bits = detail::is_xnor<weight_spec, activation_spec>;
 
   /// The weights as the kernels read them.
   using packed_type = std::conditional_t<uses_bits, packed_bits, packed_matrix<weight_spec>>;
+  /// What a recipe with `calibrated` activations stores of them; nothing for others.
+  using activation_scales_type =
+      std::conditional_t<is_calibrated<recipe_type>, aligned_buffer<float>,
+                         detail::no_stored_scales>;
 
   QOMPOSE_INLINE linear() noexcept = default;
   /// Takes weights already folded and packed; `compress` is the usual way.
   /// @param weights  [out_features, in_features]
   /// @param bias     [out_features], or empty
+  /// @throws qompose::shape_error if the recipe stores scales of activations
   QOMPOSE_INLINE linear(packed_type weights, aligned_buffer<float> bias)
       : weights_(std::move(weights)),
         bias_(std::move(bias)),
-        transform_(detail::transform_data_for<transform_type>(in_features())) {}
-  /// The same with the transform that was folded into the weights.
-  /// @throws qompose::shape_error if its data is not for rows of in_features
-  QOMPOSE_INLINE linear(packed_type weights, aligned_buffer<float> bias, transform_data transform)
-      : weights_(std::move(weights)), bias_(std::move(bias)), transform_(std::move(transform)) {
+        transform_(detail::transform_data_for<transform_type>(in_features())) {
+    check_activation_scales();
+  }
+  /// The same with the transform that was folded into the weights, and the scales of the
+  /// activations where the recipe stores them.
+  /// @throws qompose::shape_error if the transform is not for rows of in_features or there are more
+  ///         or fewer scales than such rows have, qompose::value_error if a scale is not positive
+  QOMPOSE_INLINE linear(packed_type weights, aligned_buffer<float> bias, transform_data transform,
+                        activation_scales_type activation_scales = {})
+      : weights_(std::move(weights)),
+        bias_(std::move(bias)),
+        transform_(std::move(transform)),
+        activation_scales_(std::move(activation_scales)) {
     detail::require_transform_data<transform_type>(transform_, in_features());
+    check_activation_scales();
   }
 
   [[nodiscard]] QOMPOSE_INLINE std::size_t in_features() const noexcept {
@@ -157,7 +195,7 @@ class linear {
   }
   /// Bytes of codes, scales, bias and transform, padding to the kernels' step included.
   [[nodiscard]] QOMPOSE_INLINE std::size_t storage_bytes() const noexcept {
-    return weights_.storage_bytes() + bias_.size() * sizeof(float) +
+    return weights_.storage_bytes() + (bias_.size() + activation_scales_.size()) * sizeof(float) +
            detail::transform_bytes<transform_type>(transform_);
   }
   /// The stored weights as the kernels read them, transform still folded in.
@@ -169,6 +207,11 @@ class linear {
   /// [out_features], or empty.
   [[nodiscard]] QOMPOSE_INLINE std::span<const float> bias() const noexcept {
     return {bias_.data(), bias_.size()};
+  }
+  /// The stored scales of the activations, one in all or one for each group of in_features; empty
+  /// where calls find their own.
+  [[nodiscard]] QOMPOSE_INLINE std::span<const float> activation_scales() const noexcept {
+    return {activation_scales_.data(), activation_scales_.size()};
   }
   /// What the transform stores; nothing for most.
   [[nodiscard]] QOMPOSE_INLINE const transform_data& transform() const noexcept {
@@ -238,8 +281,9 @@ class linear {
     };
     lay_out(scratch.reserve(lay_out(nullptr)));
 
-    const detail::prepare_arguments prepare{x.data(),    x.row_stride(),    x.rows(), geometry,
-                                            code_groups, code_group_cols(), prepared};
+    const detail::prepare_arguments prepare{
+        x.data(),    x.row_stride(),    x.rows(), geometry,
+        code_groups, code_group_cols(), prepared, activation_scales_.data()};
     const auto prepare_share = [&](std::size_t worker) {
       for (std::size_t t = worker; t < tiles; t += workers) {
         kernels.prepare(prepare, transform_, t, rows + worker * round_up(in_features(), 16),
@@ -284,7 +328,7 @@ class linear {
   }
 
  private:
-  using product = detail::integer_product<weight_spec, activation_spec>;
+  using product = detail::integer_product<weight_spec, activation_spec, activation_when>;
 
   template <class Isa>
   static detail::linear_kernels<transform_type> select() {
@@ -293,15 +337,16 @@ class linear {
         return kernels_of<typename Target::xnor_matmul,
                           typename Target::template prepare_signs<transform_type>>(1);
       } else if constexpr (uses_integers) {
-        using codes = detail::code_activations<activation_spec>;
+        using codes = typename product::codes;
+        using format = typename codes::format;
         using matmul = typename Target::template integer_matmul<layout, codes::group != 0>;
-        using prepare =
-            typename Target::template prepare<matmul, transform_type, typename codes::format>;
+        using rounding = std::conditional_t<is_calibrated<recipe_type>,
+                                            detail::stored_scale_codes<format>, format>;
+        using prepare = typename Target::template prepare<matmul, transform_type, rounding>;
         return kernels_of<matmul, prepare>(2 * matmul::kCodeBytes);
       } else {
         using matmul = typename Target::template float_matmul<layout>;
-        using rounding = std::conditional_t<std::is_same_v<activation_spec, fp32>, void,
-                                            detail::round_to<activation_spec>>;
+        using rounding = typename detail::float_rounding<activation_spec, activation_when>::type;
         using prepare = typename Target::template prepare<matmul, transform_type, rounding>;
         return kernels_of<matmul, prepare>(8 * sizeof(float));
       }
@@ -331,10 +376,16 @@ class linear {
   }
   /// Columns that share a scale of the activations.
   QOMPOSE_INLINE std::size_t code_group_cols() const noexcept {
-    constexpr std::size_t group = detail::code_activations<activation_spec>::group;
+    constexpr std::size_t group = product::codes::group;
     return group == 0 ? in_features() : std::min(group, in_features());
   }
 
+  QOMPOSE_INLINE void check_activation_scales() const {
+    if constexpr (is_calibrated<recipe_type>) {
+      detail::require_stored_scales<activation_spec>("activation_scales", activation_scales(),
+                                                     in_features());
+    }
+  }
   QOMPOSE_INLINE void check_shapes(matrix_view<const float> x, matrix_view<float> y) const {
     if (x.cols() != in_features()) {
       throw_shape_error("linear: x", x.rows(), x.cols(), x.rows(), in_features());
@@ -347,6 +398,7 @@ class linear {
   packed_type weights_;
   aligned_buffer<float> bias_;
   [[no_unique_address]] transform_data transform_;
+  [[no_unique_address]] activation_scales_type activation_scales_;
   [[no_unique_address]] typename recipe_type::sparsity_type::data sparsity_;
   [[no_unique_address]] typename recipe_type::low_rank_type::data low_rank_;
   [[no_unique_address]] typename recipe_type::outliers_type::data outliers_;

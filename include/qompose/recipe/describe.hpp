@@ -57,7 +57,8 @@ template <recipe_type Recipe>
   }
   if constexpr (!std::is_same_v<typename Recipe::activation_spec,
                                 typename plain::activation_spec>) {
-    add("activation", describe<typename Recipe::activation_spec>());
+    add("activation", describe<typename Recipe::activation_spec>() +
+                          (is_calibrated<Recipe> ? ", calibrated" : ""));
   }
   if constexpr (!std::is_same_v<typename Recipe::transform_type, typename plain::transform_type>) {
     add("transform", Recipe::transform_type::name);

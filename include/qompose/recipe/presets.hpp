@@ -17,6 +17,8 @@ using w16a32 = recipe<weight<bf16>>;
 using w8a32 = recipe<weight<w8_channel>>;
 /// int8 per channel, int8 per token.
 using w8a8 = recipe<weight<w8_channel>, activation<a8_token>>;
+/// int8 per channel, int8 with one scale for all activations, found beforehand and stored.
+using w8a8_static = recipe<weight<w8_channel>, activation<quant<int8, per_tensor>, calibrated>>;
 /// w8a8, both rotated in blocks of 64.
 using w8a8_hadamard =
     recipe<weight<w8_channel>, activation<a8_token>, transform<block_hadamard<64>>>;

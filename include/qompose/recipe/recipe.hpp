@@ -4,9 +4,12 @@
 /// @file
 /// @brief A recipe: the six slots of a compressed linear layer, given in any order.
 
+#include <cstddef>
 #include <type_traits>
 
+#include "qompose/formats/binary.hpp"
 #include "qompose/formats/fp32.hpp"
+#include "qompose/formats/ternary.hpp"
 #include "qompose/granularity/per_channel.hpp"
 #include "qompose/granularity/per_token.hpp"
 #include "qompose/low_rank/no_low_rank.hpp"
@@ -20,6 +23,10 @@ namespace qompose {
 
 /// Activations are quantized while running, each call finding its own scales.
 struct dynamic {};
+
+/// Activations are quantized by scales that were found beforehand, on inputs of the same kind, and
+/// are stored with the layer; what lies past their range saturates.
+struct calibrated {};
 
 namespace detail {
 
@@ -35,6 +42,24 @@ inline constexpr bool has_granularity = false;
 template <quant_spec Spec, class Wrong>
 inline constexpr bool has_granularity<Spec, Wrong> =
     std::is_same_v<typename Spec::granularity_type, Wrong>;
+
+/// Specs whose scales can be found from the largest magnitude of each column and kept as floats.
+template <class Spec>
+inline constexpr bool can_be_calibrated = false;
+template <quant_spec Spec>
+inline constexpr bool can_be_calibrated<Spec> = [] {
+  using element = typename Spec::element;
+  constexpr std::size_t many = std::size_t{1} << 30;
+  constexpr std::size_t tokens = Spec::granularity_type::group_rows(many);
+  return number_format<typename Spec::scale_type::format> && !learned_format<element> &&
+         !std::is_same_v<element, binary> && !std::is_same_v<element, ternary> &&
+         (tokens == 1 || tokens == many);
+}();
+
+template <class Spec>
+inline constexpr bool has_unsigned_codes = false;
+template <quant_spec Spec>
+inline constexpr bool has_unsigned_codes<Spec> = is_unsigned_format<typename Spec::element>;
 
 }  // namespace detail
 
@@ -52,6 +77,10 @@ struct weight {
 };
 
 /// How the activations X [n_tokens, in_features] are quantized before the dot products.
+///
+/// @tparam Spec  a format, or `quant<...>`
+/// @tparam When  `dynamic`: each call finds its scales; `calibrated`: they are stored, one in all
+///               (`per_tensor`) or one for N columns (`per_group<N>`), see `activation_statistics`
 template <class Spec, class When = dynamic>
 struct activation {
   static_assert(tensor_spec<Spec>,
@@ -60,9 +89,20 @@ struct activation {
   static_assert(!detail::has_granularity<Spec, per_channel>,
                 "qompose: activation: per_channel is for weights; use per_token for one scale per "
                 "row of X");
-  static_assert(std::is_same_v<When, dynamic>,
+  static_assert(std::is_same_v<When, dynamic> || std::is_same_v<When, calibrated>,
                 "qompose: activation: the second argument is not a known time; leave it out for "
-                "dynamic scales");
+                "dynamic scales, or write calibrated for stored ones");
+  static_assert(!std::is_same_v<When, calibrated> || !detail::has_granularity<Spec, per_token>,
+                "qompose: activation: a stored scale cannot belong to one token; write per_tensor "
+                "for one stored scale, or leave calibrated out");
+  static_assert(!std::is_same_v<When, calibrated> || !detail::has_unsigned_codes<Spec>,
+                "qompose: activation: stored scales have no zero point beside them; write signed "
+                "codes such as quant<int8, per_tensor>, or use integer_linear");
+  static_assert(!std::is_same_v<When, calibrated> || detail::has_unsigned_codes<Spec> ||
+                    detail::can_be_calibrated<Spec>,
+                "qompose: activation: calibrated is for numbers with scales that stand alone, one "
+                "in all or one for N columns; write quant<int8, per_tensor> or "
+                "quant<int8, per_group<N>>, or leave calibrated out");
   using slot = detail::activation_slot;
   using policy = Spec;
   using when = When;
@@ -142,6 +182,9 @@ struct recipe : detail::recipe_base {
   using activation_spec =
       typename detail::find_part<detail::activation_slot, qompose::activation<fp32>,
                                  Parts...>::type::policy;
+  using activation_when =
+      typename detail::find_part<detail::activation_slot, qompose::activation<fp32>,
+                                 Parts...>::type::when;
   using transform_type =
       typename detail::find_part<detail::transform_slot, qompose::transform<no_transform>,
                                  Parts...>::type::policy;
@@ -165,6 +208,10 @@ struct recipe : detail::recipe_base {
 /// A `recipe<...>`.
 template <class T>
 concept recipe_type = std::is_base_of_v<detail::recipe_base, T>;
+
+/// Whether layers of a recipe store the scales of their activations.
+template <recipe_type Recipe>
+inline constexpr bool is_calibrated = std::is_same_v<typename Recipe::activation_when, calibrated>;
 
 namespace detail {
 
