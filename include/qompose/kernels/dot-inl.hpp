@@ -32,10 +32,11 @@ constexpr std::size_t kEndlessRun = ~std::size_t{0};
 /// form in memory, kWeightBytes a byte), `LoadCodes` one quad of a token's codes (8 bytes are x0,
 /// x2, x1, x3 in 16 bits). Sums of at most kRun quads are held in a `Partial` that cannot overflow
 /// (`Start` is 0; `First`, where kRun is not endless, a first product) and then added to int32 by
-/// `Flush`. A weight goes in as w - kShift.
+/// `Flush`. A weight goes in as w - kShift. `kIsNative` where one instruction does all of it.
 #if QOMPOSE_PLAIN_TARGET
 template <int kMost>
 struct Dot {
+  static constexpr bool kIsNative = false;
   static constexpr std::size_t kRun = kEndlessRun;
   static constexpr int kShift = 0;
   static constexpr std::size_t kCodeBytes = 4;
@@ -71,6 +72,7 @@ struct Dot {
 
 /// What the targets with byte instructions share: weights and codes go in as they are.
 struct ByteOperands {
+  static constexpr bool kIsNative = false;
   static constexpr std::size_t kRun = kEndlessRun;
   static constexpr int kShift = 0;
   static constexpr std::size_t kCodeBytes = 4;
@@ -94,6 +96,8 @@ struct ByteOperands {
 #if HWY_ARCH_X86 && HWY_TARGET <= HWY_AVX3_DL
 template <int kMost>
 struct Dot : ByteOperands {
+  static constexpr bool kIsNative = true;
+
   static HWY_INLINE void Add(Partial& sum, Weights w, Codes x) {
 #if HWY_COMPILER_GCC_ACTUAL
     // With the intrinsic g++ 12 and 14 spill the sums to the stack.
@@ -222,6 +226,9 @@ struct Dot<kMost, 0> : ByteOperands {
 #elif HWY_ARCH_ARM_A64
 template <int kMost>
 struct Dot : ByteOperands {
+#if defined(__ARM_FEATURE_DOTPROD)
+  static constexpr bool kIsNative = true;
+#endif
   /// Both operands are signed here, so weights of 8 bits are lowered.
   static constexpr int kShift = kMost > 127 ? 128 : 0;
   using Weights = Bytes;

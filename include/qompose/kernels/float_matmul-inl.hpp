@@ -38,6 +38,7 @@ struct FloatMatmul : PanelAccess<Layout> {
   using Decoder = DecodePanel<Layout>;
 
   static constexpr bool kInteger = false;
+  static constexpr std::size_t kDigits = 1;
 
 #if HWY_ARCH_X86 && HWY_TARGET <= HWY_AVX3
   static constexpr std::size_t kPanels = 2, kTokens = 8;

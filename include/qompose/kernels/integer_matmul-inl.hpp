@@ -46,7 +46,10 @@ struct StoreScaled {
 /// @tparam Output       who takes the results: @ref StoreScaled, or a function object such as
 ///                      @ref Requantize, made of `Arguments::output`, which is called as
 ///                      output(token, row, sums) with the int32 sums of N rows of the only group
-template <class Layout, bool kGroupCodes = false, class Output = StoreScaled>
+/// @tparam digits       rows of codes that make one token, whose results are added: 1, or
+///                      Digits::kCount for floats
+template <class Layout, bool kGroupCodes = false, class Output = StoreScaled,
+          std::size_t digits = 1>
 struct IntegerMatmul : PanelAccess<Layout, kGroupCodes> {
   using Access = PanelAccess<Layout, kGroupCodes>;
   using Arguments = typename Output::MatmulArguments;
@@ -55,6 +58,7 @@ struct IntegerMatmul : PanelAccess<Layout, kGroupCodes> {
   using Product = Dot<Image::most_raised>;
 
   static constexpr bool kInteger = true;
+  static constexpr std::size_t kOneToken = 1, kAnyNumber = ~std::size_t{0};
   static constexpr bool kScalesGroups = kGroupCodes;
   static constexpr bool kHasOffset = Layout::has_offset;
   static constexpr bool kScalesSums = std::is_same_v<Output, StoreScaled>;
@@ -75,25 +79,37 @@ struct IntegerMatmul : PanelAccess<Layout, kGroupCodes> {
 #else
   static constexpr std::size_t kPanels = 1, kTokens = 2;
 #endif
-  /// Columns unpacked at a time, and tokens that meet them.
-  static constexpr std::size_t kColumns = 1024 / Product::kWeightBytes, kBlockTokens = 64;
+  static constexpr std::size_t kDigits = digits;
+  /// Rows of codes of a tile, whole tokens.
+  static constexpr std::size_t kTileRows = std::max(kTokens / kDigits, std::size_t{1}) * kDigits;
+  /// For how many tokens floats are cut into digits rather than weights decoded to floats: for all
+  /// where the processor multiplies bytes as fast as three floats, for one, which is a matter of
+  /// bytes read, elsewhere.
+  static constexpr std::size_t kMostDigitTokens = Product::kIsNative         ? kAnyNumber
+                                                  : Product::kCodeBytes == 4 ? kOneToken
+                                                                             : 0;
+  /// Columns unpacked at a time, and rows of codes that meet them.
+  static constexpr std::size_t kColumns = 1024 / Product::kWeightBytes;
+  static constexpr std::size_t kBlockRows = 64 / kTileRows * kTileRows;
   /// Quads multiplied without a branch in between: a whole run of sums of 16 bits on AVX2;
   /// elsewhere loops cost next to nothing, and unrolled ones much to compile.
   static constexpr std::size_t kUnrolledQuads = HWY_TARGET == HWY_AVX2 ? 8 : 2;
 
+  /// Rows of codes in each tile of a product of so many tokens.
   static constexpr std::size_t TileTokens(std::size_t n_tokens) {
-    return n_tokens == 1 ? 1 : kTokens;
+    return n_tokens == 1 ? kDigits : kTileRows;
   }
   /// Panels [first, last).
   static void Run(const Arguments& a, std::size_t first, std::size_t last) {
+    const std::size_t rows = a.n_tokens * kDigits;
     if (a.n_tokens == 1) {
       // One stream in the order of memory: more of them, and lines asked for ahead, were slower.
-      OneTile<1, 1>(a, first, last);
-    } else if (a.n_tokens <= kTokens) {
-      OneTile<kPanels, kTokens>(a, first, last);
+      OneTile<1, kDigits>(a, first, last);
+    } else if (rows <= kTileRows) {
+      OneTile<kPanels, kTileRows>(a, first, last);
     } else {
       // Activations of a block stay in L2 while all panels pass by.
-      for (std::size_t t = 0; t < a.n_tokens; t += kBlockTokens) {
+      for (std::size_t t = 0; t < rows; t += kBlockRows) {
         std::size_t p = first;
         for (; p + kPanels <= last; p += kPanels) Block<kPanels>(a, p, t);
         for (; p < last; ++p) Block<1>(a, p, t);
@@ -197,7 +213,7 @@ struct IntegerMatmul : PanelAccess<Layout, kGroupCodes> {
     if constexpr (kRun == kEndlessRun) {
       // Sums of products are int32 from the first on, and each product waits for the sum before it:
       // few sums are split into chains that do not wait for each other.
-      constexpr std::size_t kChains = T * kV < 4 ? 4 / (T * kV) : 1;
+      constexpr std::size_t kChains = T * kV >= 4 ? 1 : T * kV == 1 ? 4 : 2;
       constexpr std::size_t kBlock =
           std::max<std::size_t>(1, std::max(kUnrolledQuads, kChains) / kQuads);
       VI chain[kChains][T][kV];
@@ -387,8 +403,8 @@ struct IntegerMatmul : PanelAccess<Layout, kGroupCodes> {
     return a.geometry.groups == 1 && !kGroupCodes && !kIntegerScales;
   }
 
-  /// The sum of a row, all scales applied that groups have not.
-  static HWY_INLINE VF Scaled(const Arguments& a, std::size_t p, std::size_t token,
+  /// The sum for a row of codes, all scales applied that groups have not.
+  static HWY_INLINE VF Scaled(const Arguments& a, std::size_t p, std::size_t code_row,
                               std::size_t part, VI group, VF total) {
     if constexpr (kIntegerScales) {
       if (IsExact(a)) total = hn::ConvertTo(DF(), hn::BitCast(DI(), total));
@@ -399,13 +415,13 @@ struct IntegerMatmul : PanelAccess<Layout, kGroupCodes> {
       if constexpr (Layout::has_row_scales) total = hn::Mul(total, row_scale);
       return total;
     } else {
-      VF x_scale = hn::Set(DF(), a.x.scales[token]);
+      VF x_scale = hn::Set(DF(), a.x.scales[code_row]);
       if constexpr (Layout::has_row_scales) x_scale = hn::Mul(row_scale, x_scale);
       if (!IsSingle(a)) return hn::Mul(total, x_scale);
       const VF scale = Access::Scale(a, p, 0, part);
       total = hn::Mul(hn::ConvertTo(DF(), group), hn::Mul(scale, x_scale));
       if constexpr (kHasOffset) {
-        const VF x_sum = hn::Mul(hn::Set(DF(), a.x.sums[token]), x_scale);
+        const VF x_sum = hn::Mul(hn::Set(DF(), a.x.sums[code_row]), x_scale);
         total = hn::MulAdd(Access::Offset(a, p, 0, part), x_sum, total);
       }
       return total;
@@ -416,15 +432,21 @@ struct IntegerMatmul : PanelAccess<Layout, kGroupCodes> {
   template <std::size_t n, std::size_t T>
   static HWY_INLINE void Finish(const Arguments& a, std::size_t p, std::size_t tile,
                                 const Sums<n, T>& sums) {
-    Each<T>([&](auto m) QOMPOSE_FLATTEN {
-      const std::size_t token = tile * T + m;
+    Each<T / kDigits>([&](auto m) QOMPOSE_FLATTEN {
+      const std::size_t token = tile * (T / kDigits) + m;
       if (token >= a.n_tokens) return;
       Each<n * kParts>([&](auto v) QOMPOSE_FLATTEN {
         const std::size_t row = (p + v / kParts) * panel_rows + (v % kParts) * N;
         if constexpr (kScalesSums) {
-          const VF value =
-              Scaled(a, p + v / kParts, token, v % kParts, sums.group[m][v], sums.total[m][v]);
-          Access::Finish(a, token, row, value);
+          const auto value = [&](std::size_t digit) QOMPOSE_FLATTEN {
+            const std::size_t at = m * kDigits + digit;
+            return Scaled(a, p + v / kParts, tile * T + at, v % kParts, sums.group[at][v],
+                          sums.total[at][v]);
+          };
+          // The lowest digits first.
+          VF sum = value(0);
+          for (std::size_t digit = 1; digit < kDigits; ++digit) sum = hn::Add(sum, value(digit));
+          Access::Finish(a, token, row, sum);
         } else {
           Output(a.output)(token, row, sums.group[m][v]);
         }
@@ -462,16 +484,17 @@ struct IntegerMatmul : PanelAccess<Layout, kGroupCodes> {
     }
   }
 
-  /// A block of tokens and n panels.
+  /// A block of rows of codes and n panels.
   template <std::size_t n>
-  static HWY_NOINLINE void Block(const Arguments& shared, std::size_t p, std::size_t first_token) {
+  static HWY_NOINLINE void Block(const Arguments& shared, std::size_t p, std::size_t first_row) {
     const Arguments a = shared;  // a copy, which stores of sums cannot change
     using Source = std::conditional_t<kStages, FromStage, FromPanel>;
     const panel_geometry& geometry = a.geometry;
     alignas(64) std::uint8_t stage[kStages ? n * kColumns * panel_rows * Product::kWeightBytes : 1];
-    Sums<n, kTokens> sums[kBlockTokens / kTokens];
-    const std::size_t first_tile = first_token / kTokens;
-    const std::size_t tiles = divide_up(std::min(kBlockTokens, a.n_tokens - first_token), kTokens);
+    Sums<n, kTileRows> sums[kBlockRows / kTileRows];
+    const std::size_t first_tile = first_row / kTileRows;
+    const std::size_t tiles =
+        divide_up(std::min(kBlockRows, a.n_tokens * kDigits - first_row), kTileRows);
     for (std::size_t k = 0; k < geometry.padded_cols; k += kColumns) {
       const std::size_t columns = std::min(kColumns, geometry.padded_cols - k);
       const std::uint8_t* w = Access::Codes(a, p, k);
@@ -485,10 +508,10 @@ struct IntegerMatmul : PanelAccess<Layout, kGroupCodes> {
         panel_bytes = staged_bytes;
       }
       for (std::size_t t = 0; t < tiles; ++t) {
-        Columns<n, kTokens, Source>(a, p, first_tile + t, k, columns, w, panel_bytes, sums[t]);
+        Columns<n, kTileRows, Source>(a, p, first_tile + t, k, columns, w, panel_bytes, sums[t]);
       }
     }
-    for (std::size_t t = 0; t < tiles; ++t) Finish<n, kTokens>(a, p, first_tile + t, sums[t]);
+    for (std::size_t t = 0; t < tiles; ++t) Finish<n, kTileRows>(a, p, first_tile + t, sums[t]);
   }
 };
 

@@ -13,6 +13,7 @@
 
 #include "qompose/kernels/attention-inl.hpp"
 #include "qompose/kernels/decode-inl.hpp"
+#include "qompose/kernels/digits-inl.hpp"
 #include "qompose/kernels/elementwise-inl.hpp"
 #include "qompose/kernels/float_matmul-inl.hpp"
 #include "qompose/kernels/integer_matmul-inl.hpp"
@@ -33,6 +34,9 @@ namespace HWY_NAMESPACE {
 struct Kernels {
   template <class Layout, bool group_codes = false, class Output = StoreScaled>
   using integer_matmul = IntegerMatmul<Layout, group_codes, Output>;
+  /// For float activations.
+  template <class Layout>
+  using digit_matmul = IntegerMatmul<Layout, false, StoreScaled, Digits::kCount>;
   template <class Code, bool kLeft>
   using requantize = Requantize<Code, kLeft>;
   template <class Code>

@@ -18,6 +18,7 @@
 #include <limits>
 
 #include "qompose/kernels/arguments.hpp"
+#include "qompose/kernels/digits-inl.hpp"
 #include "qompose/kernels/interleave-inl.hpp"
 #include "qompose/kernels/quantize-inl.hpp"
 #include "qompose/kernels/simd-inl.hpp"
@@ -58,6 +59,7 @@ struct QuantizeRow {
 /// Makes tiles of float activations for @ref FloatMatmul, rounded by `Rounding`, or of int8 codes
 /// for @ref IntegerMatmul.
 ///
+/// @tparam Matmul    its `kDigits` rows of codes make one token: 1, or Digits::kCount for floats
 /// @tparam Rounding  for floats, what rounds a row in place by `Run(row, n)`, or void; for
 /// integers,
 ///                   the format of the codes. Where scales are stored, `has_stored_scales`: then
@@ -69,7 +71,9 @@ struct Prepare {
   }
 
   static constexpr bool kInteger = Matmul::kInteger;
-  static constexpr bool kRounds = !kInteger && !std::is_same_v<Rounding, void>;
+  static constexpr std::size_t kDigits = Matmul::kDigits;
+  static constexpr bool kTakesFloats = !kInteger || kDigits > 1;
+  static constexpr bool kRounds = kTakesFloats && !std::is_same_v<Rounding, void>;
   static constexpr bool kStored = requires { Rounding::has_stored_scales; };
 
   /// Tile `tile`, tokens [tile * tile_tokens, ...).
@@ -78,8 +82,8 @@ struct Prepare {
   static void Run(const detail::prepare_arguments& a, const typename Transform::data& data,
                   std::size_t tile, float* scratch, std::int8_t* codes) {
     if constexpr (kInteger) {
-      if (TileTokens(a.n_tokens) == 1) {
-        Codes<1>(a, data, tile, scratch, codes);
+      if (a.n_tokens == 1) {
+        Codes<TileTokens(1)>(a, data, tile, scratch, codes);
       } else {
         Codes<TileTokens(2)>(a, data, tile, scratch, codes);
       }
@@ -140,14 +144,19 @@ struct Prepare {
     // The codes of one token are its tile but for padding.
     constexpr bool kMayBeTile = kWidth == 1 && Matmul::kCodeBytes == 4;
     if (kMayBeTile && geometry.padded_cols == geometry.cols) codes = out;
-    for (std::size_t m = 0; m < kWidth; ++m) {
-      const std::size_t t = tile * kWidth + m;
+    for (std::size_t m = 0; m < kWidth; m += kDigits) {
+      const std::size_t t = (tile * kWidth + m) / kDigits;
       float* scales = a.tiles.scales + tile * a.code_groups * kWidth + m;
-      if (t < a.n_tokens) {
-        QuantizeToken<kWidth>(a, Row(a, data, t, scratch), scales, codes + m * stride);
+      if (t >= a.n_tokens) {
+        for (std::size_t d = 0; d < kDigits; ++d) {
+          std::memset(codes + (m + d) * stride, 0, geometry.cols);
+          for (std::size_t s = 0; s < a.code_groups; ++s) scales[s * kWidth + d] = 0.0f;
+        }
+      } else if constexpr (kDigits > 1) {
+        Digits::Run(Row(a, data, t, scratch), geometry.cols, codes + m * stride, stride, scales);
+        for (std::size_t d = 0; d < kDigits; ++d) scales[d] *= Matmul::kCodeFactor;
       } else {
-        std::memset(codes + m * stride, 0, geometry.cols);
-        for (std::size_t s = 0; s < a.code_groups; ++s) scales[s * kWidth] = 0.0f;
+        QuantizeToken<kWidth>(a, Row(a, data, t, scratch), scales, codes + m * stride);
       }
     }
     for (std::size_t g = 0; g < geometry.groups; ++g) {

@@ -35,6 +35,7 @@ namespace HWY_NAMESPACE {
 struct XnorMatmul {
   static constexpr std::size_t kTokens = 4;
 
+  static constexpr std::size_t kDigits = 1;
   static constexpr std::size_t TileTokens(std::size_t n_tokens) {
     return n_tokens == 1 ? 1 : kTokens;
   }

@@ -100,8 +100,9 @@ struct float_rounding<Spec, calibrated> {
 /// The kernels of one recipe on one target.
 template <class Transform>
 struct linear_kernels {
-  std::size_t octet_bytes;  ///< of eight activations
-  std::size_t (*tile_tokens)(std::size_t n_tokens);
+  std::size_t octet_bytes;  ///< of eight activations, or of eight digits of them
+  std::size_t digits;       ///< rows of a tile that make one token
+  std::size_t (*tile_rows)(std::size_t n_tokens);
   void (*prepare)(const prepare_arguments&, const typename Transform::data&, std::size_t tile,
                   float* scratch, std::int8_t* codes);
   void (*run)(const matmul_arguments&, std::size_t first_panel, std::size_t last_panel);
@@ -134,8 +135,9 @@ class arena {
 /// @tparam Recipe  a `recipe<...>`, or a tensor spec for `recipe<weight<spec>>`. Weights that stand
 ///                 for small integers (see integer_image) with activations such as
 ///                 `quant<int8, per_token>` or `quant<int8, per_group<128>>` run on integer dot
-///                 products, signs on both sides on xnor and popcount; every other pair decodes
-///                 weights to float and rounds the activations as their spec says.
+///                 products, signs on both sides on xnor and popcount. Activations of every other
+///                 spec are rounded as it says; such weights then take them as three digits of 8
+///                 bits where that is faster, other weights are decoded to float.
 /// @par Identity
 /// Activation codes and int32 sums are the same on every target and for every number of threads.
 template <class Recipe>
@@ -154,6 +156,9 @@ class linear {
       detail::integer_product<weight_spec, activation_spec, activation_when>::exists;
   /// Whether they run on single bits.
   static constexpr bool uses_bits = detail::is_xnor<weight_spec, activation_spec>;
+  /// Whether float activations may be cut into digits of 8 bits, which run on integers as well.
+  static constexpr bool uses_digits =
+      !uses_integers && !uses_bits && layout::has_integers && layout::is_scaled;
 
   /// The weights as the kernels read them.
   using packed_type = std::conditional_t<uses_bits, packed_bits, packed_matrix<weight_spec>>;
@@ -233,7 +238,9 @@ class linear {
   /// @param run      who runs the pieces; the result does not depend on it
   /// @param scratch  reused between calls; a call no larger than an earlier one allocates nothing
   /// @throws qompose::shape_error if x or y disagree with the weights; nothing is written then
-  /// @par Error  against exact sums, at most (groups + 2) 2^-23 sum |s_g acc_g| per element
+  /// @par Error  against exact sums, at most (groups + 2) 2^-23 sum |s_g acc_g| per element; where
+  ///             activations are cut into digits, and where weights are decoded to float, with
+  ///             sum |w x| instead, and for digits 2^-23 max |x| sum |w| more
   /// @par Cost   out_features * in_features * bits / 8 bytes are read once per 64 tokens
   template <executor Executor = serial, class Isa = isa_tag>
   void operator()(matrix_view<const float> x, matrix_view<float> y, const Executor& run,
@@ -250,14 +257,14 @@ class linear {
       return;
     }
 
-    const detail::linear_kernels<transform_type> kernels = select<Isa>();
+    const detail::linear_kernels<transform_type> kernels = select<Isa>(x.rows());
     const panel_geometry geometry = product_geometry();
     const std::size_t code_groups = divide_up(in_features(), code_group_cols());
-    const std::size_t width = kernels.tile_tokens(x.rows());
-    const std::size_t tiles = divide_up(x.rows(), width);
+    const std::size_t width = kernels.tile_rows(x.rows());
+    const std::size_t tiles = divide_up(x.rows() * kernels.digits, width);
     const std::size_t workers = std::min<std::size_t>(tiles, 16);
     const std::size_t worker_codes =
-        uses_integers ? width * detail::code_row_stride(in_features()) : 0;
+        uses_integers || uses_digits ? width * detail::code_row_stride(in_features()) : 0;
 
     detail::activation_tiles prepared;
     float* rows = nullptr;
@@ -266,10 +273,10 @@ class linear {
       detail::arena memory(base);
       prepared.values =
           memory.take<std::byte>(tiles * width * geometry.padded_cols / 8 * kernels.octet_bytes);
-      if constexpr (uses_integers || uses_bits) {
+      if constexpr (uses_integers || uses_digits || uses_bits) {
         prepared.scales = memory.take<float>(tiles * width * code_groups);
       }
-      if constexpr (uses_integers) {
+      if constexpr (uses_integers || uses_digits) {
         prepared.corrections = memory.take<std::int32_t>(tiles * width * geometry.groups);
         if constexpr (layout::has_offset) {
           prepared.sums = memory.take<float>(tiles * width * geometry.groups);
@@ -331,8 +338,9 @@ class linear {
   using product = detail::integer_product<weight_spec, activation_spec, activation_when>;
 
   template <class Isa>
-  static detail::linear_kernels<transform_type> select() {
-    return detail::with_best_target<Isa>([]<class Target>() {
+  static detail::linear_kernels<transform_type> select(std::size_t n_tokens) {
+    return detail::with_best_target<Isa>([n_tokens]<class Target>() {
+      (void)n_tokens;
       if constexpr (uses_bits) {
         return kernels_of<typename Target::xnor_matmul,
                           typename Target::template prepare_signs<transform_type>>(1);
@@ -344,17 +352,32 @@ class linear {
                                             detail::stored_scale_codes<format>, format>;
         using prepare = typename Target::template prepare<matmul, transform_type, rounding>;
         return kernels_of<matmul, prepare>(2 * matmul::kCodeBytes);
+      } else if constexpr (uses_digits) {
+        using matmul = typename Target::template digit_matmul<layout>;
+        if constexpr (matmul::kMostDigitTokens == matmul::kAnyNumber) {
+          return float_kernels<Target, matmul>(2 * matmul::kCodeBytes);
+        } else {
+          if (n_tokens <= matmul::kMostDigitTokens) {
+            return float_kernels<Target, matmul>(2 * matmul::kCodeBytes);
+          }
+          return float_kernels<Target, typename Target::template float_matmul<layout>>();
+        }
       } else {
-        using matmul = typename Target::template float_matmul<layout>;
-        using rounding = typename detail::float_rounding<activation_spec, activation_when>::type;
-        using prepare = typename Target::template prepare<matmul, transform_type, rounding>;
-        return kernels_of<matmul, prepare>(8 * sizeof(float));
+        return float_kernels<Target, typename Target::template float_matmul<layout>>();
       }
     });
   }
+  /// Kernels that take activations as floats, rounded as their spec says.
+  template <class Target, class Matmul>
+  static detail::linear_kernels<transform_type> float_kernels(
+      std::size_t octet_bytes = 8 * sizeof(float)) {
+    using rounding = typename detail::float_rounding<activation_spec, activation_when>::type;
+    return kernels_of<Matmul, typename Target::template prepare<Matmul, transform_type, rounding>>(
+        octet_bytes);
+  }
   template <class Matmul, class Prepare>
   static detail::linear_kernels<transform_type> kernels_of(std::size_t octet_bytes) {
-    return {octet_bytes, &Prepare::TileTokens, &Prepare::Run, &Matmul::Run};
+    return {octet_bytes, Matmul::kDigits, &Prepare::TileTokens, &Prepare::Run, &Matmul::Run};
   }
 
   /// The weights' geometry with groups cut as finely as those of the activations.
@@ -376,7 +399,7 @@ class linear {
   }
   /// Columns that share a scale of the activations.
   QOMPOSE_INLINE std::size_t code_group_cols() const noexcept {
-    constexpr std::size_t group = product::codes::group;
+    constexpr std::size_t group = uses_integers ? product::codes::group : 0;
     return group == 0 ? in_features() : std::min(group, in_features());
   }
 
