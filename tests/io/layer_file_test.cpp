@@ -204,12 +204,12 @@ TEST_CASE("layer_file: metadata that is missing or wrong is an error", "[io][lay
   };
   CHECK_THAT(with("format", {}), contains("the metadata has no format"));
   CHECK_THAT(with("version", "2"), contains("version: the file has 2, expected 1"));
-  CHECK_THAT(with("panel_layout", "0"), contains("panel_layout: the file has 0, expected 2"));
+  CHECK_THAT(with("panel_layout", "0"), contains("panel_layout: the file has 0, expected 3"));
   CHECK_THAT(with("panel_layout", {}), contains("the metadata has no panel_layout"));
   CHECK_THAT(with("in_features", "-1"), contains("in_features: the file has -1"));
-  CHECK_THAT(with("out_features", "17"), contains("panels: U8 [1, 320], expected U8 [2, 320]"));
+  CHECK_THAT(with("out_features", "17"), contains("panels: U8 [1, 448], expected U8 [2, 448]"));
   CHECK_THAT(with("out_features", "3"), contains("bias: F32 [2], expected F32 [3]"));
-  CHECK_THAT(with("in_features", "41"), contains("panels: U8 [1, 320], expected U8 [1, 384]"));
+  CHECK_THAT(with("in_features", "41"), contains("panels: U8 [1, 448], expected U8 [1, 512]"));
   CHECK_THAT(
       load_error<qp::w4a8_g32>(2, 40,
                                [](edited_safetensors& file) {
@@ -223,13 +223,13 @@ TEST_CASE("layer_file: a layer of absurd length without inputs is read without e
           "[io][layer_file]") {
   const temporary_folder folder;
   const auto path = folder / "layer.safetensors";
-  qp::save(path, qp::compress<qp::w4a8_g32>(random_matrix(16, 0, 2).view()));
+  qp::save(path, qp::compress<qp::w8a8>(random_matrix(16, 0, 2).view()));
   edited_safetensors file(path);
   file.header["__metadata__"]["out_features"] = "1099511627776";
   file.header["panels"]["shape"][0] = std::uint64_t{1} << 36;
   file.header["scales.codes"]["shape"][0] = std::uint64_t{1} << 40;
   file.write(path);
-  CHECK(qp::load<qp::linear<qp::w4a8_g32>>(path).out_features() == std::size_t{1} << 40);
+  CHECK(qp::load<qp::linear<qp::w8a8>>(path).out_features() == std::size_t{1} << 40);
 }
 
 TEST_CASE("layer_file: parts that are missing, unknown or of another shape are errors",
@@ -240,12 +240,15 @@ TEST_CASE("layer_file: parts that are missing, unknown or of another shape are e
   CHECK(with([](auto& file) { file.erase("bias"); }) == "no error");
   CHECK_THAT(with([](auto& file) { file.erase("panels"); }),
              contains("panels: this part is missing"));
-  CHECK_THAT(with([](auto& file) { file.erase("zeros.codes"); }),
+  CHECK_THAT(load_error<qp::recipe<qp::weight<qp::w4_progressive>>>(
+                 2, 40, [](auto& file) { file.erase("zeros.codes"); }),
              contains("zeros.codes: this part is missing"));
+  CHECK_THAT(with([](auto& file) { file.add("scales.codes", "F16", {2, 2}, 8); }),
+             contains("scales.codes: is no part of this composition"));
   CHECK_THAT(with([](auto& file) { file.add("codes", "U8", {2, 20}, 40); }),
              contains("codes: is no part of this composition"));
   CHECK_THAT(with([](auto& file) { file.resize("panels", 64); }),
-             contains("panels: has 64 bytes, expected 320"));
+             contains("panels: has 64 bytes, expected 448"));
   CHECK_THAT(with([](auto& file) { file.header["bias"]["dtype"] = "I32"; }),
              contains("bias: I32 [2], expected F32 [2]"));
 }
@@ -263,14 +266,24 @@ TEST_CASE("layer_file: values that a format does not have are errors that name t
   using int6_weights = qp::recipe<qp::weight<qp::quant<qp::int6, qp::per_channel>>>;
   using uint7_weights = qp::recipe<qp::weight<qp::quant<qp::uint7, qp::per_channel>>>;
   using fp6 = qp::recipe<qp::weight<qp::mxfp6_e2m3>>;
+  using fp8_g32 = qp::quant<qp::fp8_e4m3, qp::per_group<32>, qp::scale<qp::fp16>>;
   using progressive = qp::recipe<qp::weight<qp::w4_progressive>>;
 
   CHECK_THAT(load_error<qp::w8a8>(2, 40, put("scales.codes", 4, nan)),
              contains("scales.codes: element (1, 0)"));
   CHECK_THAT(load_error<qp::w8a8>(2, 40, put("bias", 4, nan)),
              contains("bias: element (0, 1) is NaN"));
-  CHECK_THAT(load_error<qp::w4a8_minimum_g32>(2, 40, put("zeros.codes", 0, std::uint16_t{0x7c00})),
-             contains("zeros.codes: element (0, 0)"));
+  // Scales and minima in the panels: those of the first group, then its codes.
+  CHECK_THAT(load_error<qp::w4a8_g32>(2, 40, put("panels", 2, std::uint16_t{0x7e00})),
+             contains("panels: byte 2 holds 0, which is part of no finite value of fp16"));
+  CHECK_THAT(load_error<qp::w4a8_minimum_g32>(2, 40, put("panels", 32 + 1, std::uint8_t{0x7c})),
+             contains("panels: byte 32 holds"));
+  CHECK_THAT(load_error<qp::recipe<qp::weight<qp::mxfp4>>>(
+                 2, 40, put("panels", 16 + 1, std::uint8_t{255})),
+             contains("panels: byte 17 holds 255, which is part of no finite value of e8m0"));
+  CHECK_THAT(
+      load_error<qp::recipe<qp::weight<fp8_g32>>>(2, 40, put("panels", 128, std::uint8_t{0x7f})),
+      contains("panels: byte 128 holds 127"));
   // A code that the bits cannot spell, and one that the format leaves out.
   CHECK_THAT(load_error<ternary>(2, 40, put("panels", 70, std::uint8_t{0xc0})),
              contains("panels: byte 70 holds 192, which is part of no finite value of ternary"));

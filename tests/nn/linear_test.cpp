@@ -94,12 +94,12 @@ TEST_CASE("linear: an empty slot takes no byte", "[nn][linear]") {
 }
 
 TEST_CASE("linear: storage_bytes counts codes, scales and bias", "[nn][linear]") {
-  const matrix w = random_matrix(32, 64, 4);
+  const matrix w = random_matrix(32, 128, 4);
   const std::vector<float> bias(32, 1.0f);
-  CHECK(qp::compress<qp::w4a8_g32>(w.view()).storage_bytes() == 32 * 64 / 2 + 32 * 2 * 2);
+  CHECK(qp::compress<qp::w4a8_g32>(w.view()).storage_bytes() == 32 * 128 / 2 + 32 * 4 * 2);
   CHECK(qp::compress<qp::w4a8_g32>(w.view(), bias).storage_bytes() ==
-        32 * 64 / 2 + 32 * 2 * 2 + 32 * 4);
-  CHECK(qp::compress<qp::w8a8>(w.view()).storage_bytes() == 32 * 64 + 32 * 4);
+        32 * 128 / 2 + 32 * 4 * 2 + 32 * 4);
+  CHECK(qp::compress<qp::w8a8>(w.view()).storage_bytes() == 32 * 128 + 32 * 4);
   CHECK(qp::linear<qp::w8a8>().storage_bytes() == 0);
 }
 

@@ -103,7 +103,7 @@ TEST_CASE("packed_matrix: a matrix that fills its panels wastes nothing", "[pack
   const auto bytes = []<class Spec>(std::size_t rows, std::size_t cols) {
     return qp::packed_matrix<Spec>(rows, cols).storage_bytes();
   };
-  CHECK(bytes.operator()<qp::w4_g32>(32, 64) == 32 * 64 / 2 + 32 * 2 * 2);
+  CHECK(bytes.operator()<qp::w4_g32>(32, 128) == 32 * 128 / 2 + 32 * 4 * 2);
   CHECK(bytes.operator()<qp::w4_minimum_g32>(32, 64) == 32 * 64 / 2 + 2 * 32 * 2 * 2);
   CHECK(bytes.operator()<qp::w8_channel>(32, 64) == 32 * 64 + 32 * 4);
   CHECK(bytes.operator()<qp::bf16>(32, 64) == 32 * 64 * 2);
@@ -118,7 +118,7 @@ TEST_CASE("packed_matrix: codes lie as the layout's table says", "[packing][pane
   nibbles.set_code(15, 15, 7);  // second unit
   qp::packed_matrix<qp::quant<qp::int4, qp::per_channel>> packed(16, 16);
   packed.store(0, nibbles);
-  const std::uint8_t* bytes = packed.pointers().codes;
+  const std::uint8_t* bytes = packed.pointers().panels;
   CHECK(bytes[4 * 3 + 1] == ((-8 + 8) << 4 | (5 + 8)));
   CHECK(bytes[64 + 4 * 15 + 3] == ((7 + 8) << 4 | 8));
   CHECK(bytes[0] == 0x88);
@@ -128,8 +128,8 @@ TEST_CASE("packed_matrix: codes lie as the layout's table says", "[packing][pane
   eight.set_code(2, 7, 127);
   qp::packed_matrix<qp::w8_channel> packed_bytes(16, 8);
   packed_bytes.store(0, eight);
-  CHECK(packed_bytes.pointers().codes[64 + 4 * 2 + 2] == 0);
-  CHECK(packed_bytes.pointers().codes[64 + 4 * 2 + 3] == 255);
+  CHECK(packed_bytes.pointers().panels[64 + 4 * 2 + 2] == 0);
+  CHECK(packed_bytes.pointers().panels[64 + 4 * 2 + 3] == 255);
 
   // Five bits are a plane of 4 in four blocks and a plane of 1 in a fifth.
   qp::quantized_matrix<qp::quant<qp::uint_n<5>, qp::per_channel>> five(16, 32);
@@ -137,8 +137,8 @@ TEST_CASE("packed_matrix: codes lie as the layout's table says", "[packing][pane
   qp::packed_matrix<qp::quant<qp::uint_n<5>, qp::per_channel>> packed_five(16, 32);
   packed_five.store(0, five);
   CHECK(packed_five.storage_bytes() == 16 * 32 * 5 / 8 + 16 * 4);
-  CHECK(packed_five.pointers().codes[3 * 64 + 4 * 1 + 2] == 0b0110 << 4);  // quad 7, odd
-  CHECK(packed_five.pointers().codes[4 * 64 + 4 * 1 + 2] == 1 << 7);
+  CHECK(packed_five.pointers().panels[3 * 64 + 4 * 1 + 2] == 0b0110 << 4);  // quad 7, odd
+  CHECK(packed_five.pointers().panels[4 * 64 + 4 * 1 + 2] == 1 << 7);
 
   CHECK(layout<qp::quant<qp::int4, qp::per_channel>>::field_offset == -8);
   CHECK(layout<qp::quant<qp::uint4, qp::per_channel>>::field_offset == 0);
@@ -147,6 +147,34 @@ TEST_CASE("packed_matrix: codes lie as the layout's table says", "[packing][pane
   CHECK(layout<qp::w3_g32>::step == 32);
   CHECK(layout<qp::w2_g64>::step == 16);
   CHECK(layout<qp::mxfp6_e2m3>::step == 16);
+}
+
+TEST_CASE("packed_matrix: scales of groups stand in the panel before the codes of four groups",
+          "[packing][panels]") {
+  // Six groups of 8 columns: a block of four, a block of two with room for four.
+  using spec = qp::quant<qp::int4, qp::per_group<8>, qp::scale<qp::fp16>>;
+  const auto q = qp::quantize<spec>(random_matrix(17, 48, 1).view());
+  qp::packed_matrix<spec> packed(17, 48);
+  packed.store(0, q);
+  const std::size_t head = 4 * 16 * 2;
+  const std::size_t panel = 2 * head + 6 * 64;
+  CHECK(packed.panels().size() == 2 * panel);
+  const auto scale = [&](std::size_t at) {
+    return packed.panels()[at] | packed.panels()[at + 1] << 8;
+  };
+  CHECK(scale(2 * (2 * 16 + 3)) == q.scale_code(3, 2));
+  CHECK(scale(head + 4 * 64 + 2 * (16 + 15)) == q.scale_code(15, 5));
+  CHECK(scale(panel + 2 * 16) == q.scale_code(16, 1));
+  CHECK((packed.panels()[head + 64 + 4 * 9 + 2] & 15) == q.code(9, 8 + 2) + 8);
+  CHECK(packed.panels()[2 * head + 5 * 64 + 4 * 9 + 3] >> 4 == q.code(9, 40 + 7) + 8);
+
+  // A minimum beside the scale fills 64 bytes a group.
+  using shifted =
+      qp::quant<qp::uint4, qp::per_group<8>, qp::scale<qp::fp16>, qp::minimum<qp::fp16>>;
+  CHECK(qp::packed_matrix<shifted>(16, 48).panels().size() == 6 * (64 + 64));
+  // Levels of scales stay beside the panels.
+  CHECK_FALSE(layout<qp::nvfp4>::interleaves);
+  CHECK_FALSE(layout<qp::w8_channel>::interleaves);
 }
 
 TEST_CASE("packed_matrix: a default one is empty", "[packing][panels]") {

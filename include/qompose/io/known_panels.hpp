@@ -4,6 +4,7 @@
 /// @file
 /// @brief Panels that come from a file are held against their format.
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
@@ -20,59 +21,122 @@
 namespace qompose::detail {
 inline namespace QOMPOSE_ISA {
 
-/// Throws unless every code of the panels, padding included, stands for a finite value.
-/// @throws qompose::value_error naming the first byte that is part of none
-/// @par Cost  one pass over the panels; none where every field is a code, as for int4 and int8
+/// Holds the codes of consecutive units of panels against their format.
 template <tensor_spec Spec>
-void require_known_panels(const std::string& what, std::span<const std::byte> panels) {
-  using element = typename panel_layout<Spec>::element;
-  const auto refuse = [&](std::size_t at) {
-    throw value_error(what + ": byte " + std::to_string(at) + " holds " +
-                      std::to_string(std::to_integer<int>(panels[at])) +
-                      ", which is part of no finite value of " + std::string(element::name));
-  };
-  using layout = panel_layout<Spec>;
-  if constexpr (element::bits <= 8) {
-    const known_bytes codes = known_bytes_of<element>();
-    constexpr bool spells_more = layout::width == code_width::byte && element::bits < 8;
-    if (codes.all && !spells_more) return;
-    const auto is_known = [&](int field) {
-      return codes.known[static_cast<std::uint8_t>(field + layout::field_offset)];
-    };
-    const auto* bytes = reinterpret_cast<const std::uint8_t*>(panels.data());
+class panel_checker {
+ public:
+  panel_checker(const std::string& what, std::span<const std::byte> panels)
+      : what_(what), panels_(panels) {}
+
+  /// Whether every field is a code, as for int4 and int8.
+  [[nodiscard]] bool takes_all() const noexcept {
+    if constexpr (element::bits <= 8) {
+      constexpr bool spells_more = layout::width == code_width::byte && element::bits < 8;
+      return codes_.all && !spells_more;
+    } else {
+      return false;
+    }
+  }
+  /// @param first, last  bytes of whole units
+  /// @throws qompose::value_error naming the first byte that is part of no finite value
+  void check_units(std::size_t first, std::size_t last) const {
     if constexpr (layout::width == code_width::planes) {
-      // Panels are whole units, one after the other.
       constexpr std::size_t unit_bytes = layout::step * layout::column_bytes;
-      for (std::size_t at = 0; at < panels.size(); at += unit_bytes) {
+      const auto* bytes = reinterpret_cast<const std::uint8_t*>(panels_.data());
+      for (std::size_t at = first; at < last; at += unit_bytes) {
         for (std::size_t i = 0; i < layout::step * panel_rows; ++i) {
           const std::size_t k = i / panel_rows;
           const std::size_t lane = i % panel_rows;
-          if (!is_known(get_field<element::bits, layout::step>(bytes + at, k, lane))) {
-            refuse(at + 4 * lane + k % 4);
+          if (!is_field(get_field<element::bits, layout::step>(bytes + at, k, lane))) {
+            refuse<element>(at + 4 * lane + k % 4);
           }
         }
       }
-    } else {
-      for (std::size_t i = 0; i < panels.size(); ++i) {
-        if (!is_known(bytes[i])) refuse(i);
+    } else if constexpr (layout::width == code_width::byte) {
+      for (std::size_t at = first; at < last; ++at) {
+        if (!is_field(std::to_integer<int>(panels_[at]))) refuse<element>(at);
       }
+    } else {
+      // Blocks without an exit are checked many codes at a time.
+      constexpr std::size_t block = 4096;
+      for (; first < last; first += block)
+        check_codes<element>(first, std::min(last, first + block));
     }
-  } else {
-    using code_type = typename element::storage_type;
+  }
+  /// The same for numbers of `Format`, one after the other.
+  template <element_format Format>
+  void check_codes(std::size_t first, std::size_t last) const {
+    using code_type = typename Format::storage_type;
     const auto is_known = [&](std::size_t at) {
       code_type code;
-      std::memcpy(&code, panels.data() + at, sizeof(code));
-      return is_known_code<element>(code);
+      std::memcpy(&code, panels_.data() + at, sizeof(code));
+      return is_known_code<Format>(code);
     };
-    // Blocks without an exit are checked many codes at a time.
-    constexpr std::size_t block = 4096;
-    for (std::size_t first = 0; first < panels.size(); first += block) {
-      const std::size_t last = panels.size() - first < block ? panels.size() : first + block;
-      bool known = true;
-      for (std::size_t i = first; i < last; i += sizeof(code_type)) known = known & is_known(i);
-      if (known) continue;
-      for (std::size_t i = first; i < last; i += sizeof(code_type)) {
-        if (!is_known(i)) refuse(i);
+    bool known = true;
+    for (std::size_t at = first; at < last; at += sizeof(code_type)) known = known & is_known(at);
+    for (std::size_t at = first; !known && at < last; at += sizeof(code_type)) {
+      if (!is_known(at)) refuse<Format>(at);
+    }
+  }
+
+ private:
+  using layout = panel_layout<Spec>;
+  using element = typename layout::element;
+
+  [[nodiscard]] bool is_field(int field) const noexcept {
+    return codes_.known[static_cast<std::uint8_t>(field + layout::field_offset)];
+  }
+  template <element_format Format>
+  [[noreturn]] void refuse(std::size_t at) const {
+    throw value_error(what_ + ": byte " + std::to_string(at) + " holds " +
+                      std::to_string(std::to_integer<int>(panels_[at])) +
+                      ", which is part of no finite value of " + std::string(Format::name));
+  }
+  static known_bytes known_bytes_of_element() noexcept {
+    if constexpr (element::bits <= 8) {
+      return known_bytes_of<element>();
+    } else {
+      return {};
+    }
+  }
+
+  const std::string& what_;
+  std::span<const std::byte> panels_;
+  known_bytes codes_ = known_bytes_of_element();
+};
+
+/// Throws unless every code of the panels, padding included, and every scale and minimum in them
+/// stands for a finite value.
+/// @param rows, cols  of the matrix
+/// @throws qompose::value_error naming the first byte that is part of none
+/// @par Cost  one pass over the panels; over the scales in them where every field is a code, as for
+///            int4 and int8
+template <tensor_spec Spec>
+void require_known_panels(const std::string& what, std::span<const std::byte> panels,
+                          std::size_t rows, std::size_t cols) {
+  using layout = panel_layout<Spec>;
+  const panel_checker<Spec> checker(what, panels);
+  if constexpr (!layout::interleaves) {
+    if (!checker.takes_all()) checker.check_units(0, panels.size());
+  } else {
+    const panel_geometry geometry = geometry_of<Spec>(rows, cols);
+    const std::size_t panel_bytes = layout::panel_bytes(geometry.padded_cols, geometry.groups);
+    for (std::size_t p = 0; p < geometry.panels; ++p) {
+      for (std::size_t g = 0; g < geometry.groups; ++g) {
+        const std::size_t at = p * panel_bytes;
+        const std::size_t scales = at + layout::scales_at(g);
+        checker.template check_codes<typename layout::scale_format>(scales,
+                                                                    scales + layout::scale_bytes);
+        if constexpr (layout::has_offset) {
+          const std::size_t offsets = at + layout::offsets_at(g);
+          checker.template check_codes<typename layout::offset_format>(
+              offsets, offsets + layout::offset_bytes);
+        }
+        if (checker.takes_all()) continue;
+        const std::size_t k = g * geometry.group_stride;
+        const std::size_t columns = std::min(geometry.group_stride, geometry.padded_cols - k);
+        const std::size_t units = at + layout::column_at(k, g);
+        checker.check_units(units, units + columns * layout::column_bytes);
       }
     }
   }

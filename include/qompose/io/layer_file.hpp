@@ -10,8 +10,9 @@
 /// first and therefore at a multiple of 64 in the file; `bias`, F32 [out_features], where the layer
 /// has one; `transform`, F32 [floats], where the recipe's transform has data that does not follow
 /// from in_features, such as the factors of a `channel_scale`; `activation_scales`, F32 [groups],
-/// where the recipe stores them; scales, zero points and codebooks as in a matrix file. What the
-/// panels' kernels keep beside that follows from these and is not in the file.
+/// where the recipe stores them; scales, zero points and codebooks that do not stand in the panels
+/// as in a matrix file. What the kernels keep beside that follows from these and is not in the
+/// file.
 
 #include <cstddef>
 #include <cstdint>
@@ -84,18 +85,24 @@ template <tensor_spec Spec, class Packed = packed_matrix<Spec>>
       checked_product(checked_product(checked_sum(rows, panel_rows, what),
                                       checked_sum(cols, widest_panel_step, what), what),
                       most_padding, what));
-  const panel_geometry geometry = geometry_of<Spec>(rows, cols);
-  std::size_t panel_bytes = geometry.padded_cols * panel_layout<Spec>::column_bytes;
-  if constexpr (std::is_same_v<Packed, packed_bits>) panel_bytes = Packed::panel_bytes(cols);
+  const std::size_t panels = divide_up(rows, panel_rows);
+  std::size_t panel_bytes = 0;
+  if constexpr (std::is_same_v<Packed, packed_bits>) {
+    panel_bytes = Packed::panel_bytes(cols);
+  } else {
+    panel_bytes = Packed::panel_bytes(rows, cols);
+  }
   std::vector<stored_part> parts;
-  parts.push_back({what, "U8", {geometry.panels, panel_bytes}, geometry.panels * panel_bytes});
+  parts.push_back({what, "U8", {panels, panel_bytes}, panels * panel_bytes});
   const auto add_floats = [&](const char* name, std::size_t count) {
     parts.push_back({name, "F32", {count}, checked_product(count, 4, name)});
   };
   if (has_bias) add_floats("bias", rows);
   if (transform_floats > 0) add_floats("transform", transform_floats);
   if (activation_scales > 0) add_floats("activation_scales", activation_scales);
-  list_parts_beside_codes<Spec>(parts, "", rows, cols);
+  if constexpr (!panel_layout<Spec>::interleaves) {
+    list_parts_beside_codes<Spec>(parts, "", rows, cols);
+  }
   return parts;
 }
 
@@ -135,10 +142,12 @@ struct file_format<linear<Recipe>> {
     if (!layer.activation_scales().empty()) {
       writer.write(parts[next++].name, std::as_bytes(layer.activation_scales()));
     }
-    const auto beside = layer.weights().beside_codes();
-    visit_codes_beside(beside, [&](const auto& codes, std::size_t, std::size_t) {
-      writer.write(parts[next++].name, bytes_of(codes));
-    });
+    if constexpr (!panel_layout<spec>::interleaves) {
+      const auto beside = layer.weights().beside_codes();
+      visit_codes_beside(beside, [&](const auto& codes, std::size_t, std::size_t) {
+        writer.write(parts[next++].name, bytes_of(codes));
+      });
+    }
     writer.finish();
   }
 
@@ -162,9 +171,11 @@ struct file_format<linear<Recipe>> {
       const std::size_t at_scales = at_transform + (transform_floats > 0 ? 1 : 0);
       const std::size_t first_beside = at_scales + (scale_count(cols) > 0 ? 1 : 0);
       quantized_matrix<spec> beside(rows, cols, without_codes{});
-      visit_codes_beside(beside, part_reader(std::span(parts).subspan(first_beside),
-                                             std::span(bytes).subspan(first_beside)));
-      require_finite_parts(beside);
+      if constexpr (!panel_layout<spec>::interleaves) {
+        visit_codes_beside(beside, part_reader(std::span(parts).subspan(first_beside),
+                                               std::span(bytes).subspan(first_beside)));
+        require_finite_parts(beside);
+      }
       aligned_buffer<float> bias(has_bias ? rows : 0);
       if (bias.size() > 0) std::memcpy(bias.data(), bytes[1].data(), bytes[1].size());
       if (bias.size() > 0) require_finite("bias", {bias.data(), 1, bias.size()});
@@ -176,7 +187,7 @@ struct file_format<linear<Recipe>> {
       if constexpr (layer_type::uses_bits) {
         require_clear_tails("panels", bytes[0], cols);
       } else {
-        require_known_panels<spec>("panels", bytes[0]);
+        require_known_panels<spec>("panels", bytes[0], rows, cols);
       }
 
       packed_type weights(bytes_from(file.file(), bytes[0], where), beside);

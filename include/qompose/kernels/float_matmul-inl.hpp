@@ -89,7 +89,7 @@ struct FloatMatmul : PanelAccess<Layout> {
     for (std::size_t g = 0; g < a.geometry.groups; ++g) {
       const std::size_t begin = g * a.geometry.group_stride;
       const std::size_t end = begin + Access::GroupColumns(a, g);
-      const std::uint8_t* w = Access::Codes(a, p, begin);
+      const std::uint8_t* w = Access::Codes(a, p, begin, g);
       VF sum[kChains][kV];
       VF x_sum = hn::Zero(DF());
       Each<kChains>([&](auto c) QOMPOSE_FLATTEN {
@@ -137,7 +137,6 @@ struct FloatMatmul : PanelAccess<Layout> {
   static HWY_INLINE void DecodeColumns(const Arguments& a, std::size_t p, std::size_t k,
                                        std::size_t columns, float* out) {
     const Decoder decoder;
-    const std::uint8_t* w = Access::Codes(a, p, k);
     std::size_t g = k / a.geometry.group_stride;
     for (const std::size_t end = k + columns; k < end; ++g) {
       const std::size_t stop =
@@ -148,6 +147,7 @@ struct FloatMatmul : PanelAccess<Layout> {
         if constexpr (Layout::is_scaled) scale[part] = Scale(a, p, g, part);
         if constexpr (Layout::has_offset) offset[part] = Access::Offset(a, p, g, part);
       });
+      const std::uint8_t* w = Access::Codes(a, p, k, g);
       for (; k < stop; k += Decoder::kColumns, w += Decoder::kBytes) {
         Each<kParts>([&](auto part) QOMPOSE_FLATTEN {
           decoder.Unit(w, part, Access::Codebooks(a, p, g),
@@ -206,7 +206,7 @@ struct FloatMatmul : PanelAccess<Layout> {
     const float* w = decoded;
     std::size_t panel_floats = columns * panel_rows;
     if constexpr (kDecoded) {
-      w = reinterpret_cast<const float*>(Access::Codes(a, p, k));
+      w = reinterpret_cast<const float*>(Access::Codes(a, p, k, 0));
       panel_floats = a.geometry.padded_cols * panel_rows;
     } else {
       for (std::size_t j = 0; j < n; ++j) {

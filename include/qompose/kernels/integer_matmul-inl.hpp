@@ -120,6 +120,7 @@ struct IntegerMatmul : PanelAccess<Layout, kGroupCodes> {
  private:
   /// Weights unpacked in registers.
   struct FromPanel {
+    static constexpr bool kIsStaged = false;
     static constexpr std::size_t kQuads = Fields<Layout>::kQuads;
     static constexpr std::size_t kBytes = Fields<Layout>::kUnitBytes;
     template <std::size_t quad>
@@ -129,6 +130,7 @@ struct IntegerMatmul : PanelAccess<Layout, kGroupCodes> {
   };
   /// Weights unpacked before.
   struct FromStage {
+    static constexpr bool kIsStaged = true;
     static constexpr std::size_t kQuads = 1;
     static constexpr std::size_t kBytes = 64 * Product::kWeightBytes;
     template <std::size_t>
@@ -290,12 +292,14 @@ struct IntegerMatmul : PanelAccess<Layout, kGroupCodes> {
   }
 
   /// One tile of tokens over columns [k, k + columns), which may start or end inside a group.
+  /// @param w  these columns unpacked, panel after panel, where the source is a stage
   template <std::size_t n, std::size_t T, class Source>
   static HWY_INLINE void Columns(const Arguments& a, std::size_t p, std::size_t tile, std::size_t k,
-                                 std::size_t columns, const std::uint8_t* w,
-                                 std::size_t panel_bytes, Sums<n, T>& sums) {
+                                 std::size_t columns, const std::uint8_t* w, Sums<n, T>& sums) {
     constexpr std::size_t kV = n * kParts;
     constexpr std::size_t kBytesAColumn = Source::kBytes / (4 * Source::kQuads);
+    const std::size_t panel_bytes =
+        Source::kIsStaged ? columns * kBytesAColumn : a.weights.panel_bytes;
     const panel_geometry& geometry = a.geometry;
     const auto* x = reinterpret_cast<const std::int8_t*>(a.x.values) +
                     (tile * geometry.padded_cols + k) / 4 * T * kCodeBytes;
@@ -312,7 +316,16 @@ struct IntegerMatmul : PanelAccess<Layout, kGroupCodes> {
       const std::size_t group_end = group_begin + Access::GroupColumns(a, g);
       const std::size_t stop = std::min(end, group_end);
       const std::size_t at = (tile * geometry.groups + g) * T;
-
+      if constexpr (!Source::kIsStaged) w = Access::Codes(a, p, k, g);
+      // Scales that stand before the codes are read before them, in the order of memory.
+      constexpr bool kScaleFirst = Layout::interleaves && T == kDigits && !Source::kIsStaged;
+      VF scale[kV] = {};
+      const auto load_scale = [&]() QOMPOSE_FLATTEN {
+        Each<kV>([&](auto v) QOMPOSE_FLATTEN {
+          scale[v] = Access::Scale(a, p + v / kParts, g, v % kParts);
+        });
+      };
+      if constexpr (kScaleFirst) load_scale();
       VI sum[T][kV] = {};
       Multiply<n, T, Source>(
           w, panel_bytes, x, stop - k,
@@ -320,7 +333,7 @@ struct IntegerMatmul : PanelAccess<Layout, kGroupCodes> {
             return k == group_begin ? hn::Set(DI(), a.x.corrections[at + m]) : sums.group[m][v];
           },
           sum);
-      w += (stop - k) * kBytesAColumn;
+      if constexpr (Source::kIsStaged) w += (stop - k) * kBytesAColumn;
       x += (stop - k) / 4 * T * kCodeBytes;
       k = stop;
       if (stop < group_end || IsSingle(a)) {
@@ -328,7 +341,8 @@ struct IntegerMatmul : PanelAccess<Layout, kGroupCodes> {
           Each<kV>([&](auto v) QOMPOSE_FLATTEN { sums.group[m][v] = sum[m][v]; });
         });
       } else {
-        AddGroup<n, T>(a, p, tile, g, sum, total);
+        if (!kScaleFirst && !(kIntegerScales && IsExact(a))) load_scale();
+        AddGroup<n, T>(a, p, tile, g, sum, scale, total);
       }
     }
     if (!IsSingle(a)) {
@@ -342,13 +356,12 @@ struct IntegerMatmul : PanelAccess<Layout, kGroupCodes> {
   template <std::size_t n, std::size_t T>
   static HWY_INLINE void AddGroup(const Arguments& a, std::size_t p, std::size_t tile,
                                   std::size_t g, const VI (&sum)[T][n * kParts],
-                                  VF (&total)[T][n * kParts]) {
+                                  const VF (&scale)[n * kParts], VF (&total)[T][n * kParts]) {
     const std::size_t at = (tile * a.geometry.groups + g) * T;
     if constexpr (kIntegerScales) {
       if (IsExact(a)) return AddIntegerGroup<n, T>(a, p, at, g, sum, total);
     }
     Each<n * kParts>([&](auto v) QOMPOSE_FLATTEN {
-      const VF scale = Access::Scale(a, p + v / kParts, g, v % kParts);
       VF offset;
       if constexpr (kHasOffset) offset = Access::Offset(a, p + v / kParts, g, v % kParts);
       Each<T>([&](auto m) QOMPOSE_FLATTEN {
@@ -358,7 +371,7 @@ struct IntegerMatmul : PanelAccess<Layout, kGroupCodes> {
           x_scale = hn::Set(DF(), CodeScale<T>(a, tile, g)[m]);
           value = hn::Mul(value, x_scale);
         }
-        total[m][v] = hn::MulAdd(value, scale, total[m][v]);
+        total[m][v] = hn::MulAdd(value, scale[v], total[m][v]);
         if constexpr (kHasOffset) {
           VF x_sum = hn::Set(DF(), a.x.sums[at + m]);
           if constexpr (kGroupCodes) x_sum = hn::Mul(x_sum, x_scale);
@@ -459,8 +472,7 @@ struct IntegerMatmul : PanelAccess<Layout, kGroupCodes> {
   static HWY_NOINLINE void Direct(const Arguments& shared, std::size_t p) {
     const Arguments a = shared;  // a copy, which stores of sums cannot change
     Sums<n, T> sums;
-    Columns<n, T, FromPanel>(a, p, 0, 0, a.geometry.padded_cols, Access::Codes(a, p, 0),
-                             a.geometry.padded_cols * Layout::column_bytes, sums);
+    Columns<n, T, FromPanel>(a, p, 0, 0, a.geometry.padded_cols, nullptr, sums);
     Finish<n, T>(a, p, 0, sums);
   }
   template <std::size_t n, std::size_t T>
@@ -472,15 +484,23 @@ struct IntegerMatmul : PanelAccess<Layout, kGroupCodes> {
   }
 
   /// Columns [k, k + columns) of a panel, ready to be multiplied.
-  static HWY_INLINE void Unpack(const std::uint8_t* w, std::size_t columns, std::uint8_t* out) {
-    for (std::size_t k = 0; k < columns; k += Layout::step, w += FromPanel::kBytes) {
-      Unroll<FromPanel::kQuads>([&](auto quad) QOMPOSE_FLATTEN {
-        Each<kParts>([&](auto part) QOMPOSE_FLATTEN {
-          Product::StoreWeights(FromPanel::template Get<decltype(quad)::value>(w, part),
-                                out + part * 4 * N * Product::kWeightBytes);
+  static HWY_INLINE void Unpack(const Arguments& a, std::size_t p, std::size_t k,
+                                std::size_t columns, std::uint8_t* out) {
+    const std::size_t end = k + columns;
+    for (std::size_t g = k / a.geometry.group_stride; k < end; ++g) {
+      const std::uint8_t* w = Access::Codes(a, p, k, g);
+      // Codes follow each other across groups where no scales stand between them.
+      const std::size_t group_end = g * a.geometry.group_stride + Access::GroupColumns(a, g);
+      const std::size_t stop = Layout::interleaves ? std::min(end, group_end) : end;
+      for (; k < stop; k += Layout::step, w += FromPanel::kBytes) {
+        Unroll<FromPanel::kQuads>([&](auto quad) QOMPOSE_FLATTEN {
+          Each<kParts>([&](auto part) QOMPOSE_FLATTEN {
+            Product::StoreWeights(FromPanel::template Get<decltype(quad)::value>(w, part),
+                                  out + part * 4 * N * Product::kWeightBytes);
+          });
+          out += FromStage::kBytes;
         });
-        out += FromStage::kBytes;
-      });
+      }
     }
   }
 
@@ -497,18 +517,13 @@ struct IntegerMatmul : PanelAccess<Layout, kGroupCodes> {
         divide_up(std::min(kBlockRows, a.n_tokens * kDigits - first_row), kTileRows);
     for (std::size_t k = 0; k < geometry.padded_cols; k += kColumns) {
       const std::size_t columns = std::min(kColumns, geometry.padded_cols - k);
-      const std::uint8_t* w = Access::Codes(a, p, k);
-      std::size_t panel_bytes = geometry.padded_cols * Layout::column_bytes;
       if constexpr (kStages) {
-        const std::size_t staged_bytes = columns * panel_rows * Product::kWeightBytes;
         for (std::size_t j = 0; j < n; ++j) {
-          Unpack(w + j * panel_bytes, columns, stage + j * staged_bytes);
+          Unpack(a, p + j, k, columns, stage + j * columns * panel_rows * Product::kWeightBytes);
         }
-        w = stage;
-        panel_bytes = staged_bytes;
       }
       for (std::size_t t = 0; t < tiles; ++t) {
-        Columns<n, kTileRows, Source>(a, p, first_tile + t, k, columns, w, panel_bytes, sums[t]);
+        Columns<n, kTileRows, Source>(a, p, first_tile + t, k, columns, stage, sums[t]);
       }
     }
     for (std::size_t t = 0; t < tiles; ++t) Finish<n, kTileRows>(a, p, first_tile + t, sums[t]);

@@ -31,18 +31,29 @@ struct PanelAccess {
   using OffsetFormat = typename Layout::offset_format;
   using Arguments = detail::matmul_arguments;
 
-  static HWY_INLINE const std::uint8_t* Codes(const Arguments& a, std::size_t p, std::size_t k) {
-    return a.weights.codes + (p * a.geometry.padded_cols + k) * Layout::column_bytes;
+  /// Codes from column k, which is in group g; those of the next group need not follow.
+  static HWY_INLINE const std::uint8_t* Codes(const Arguments& a, std::size_t p, std::size_t k,
+                                              std::size_t g) {
+    return Panel(a, p) + Layout::column_at(k, WeightGroup(a, g));
   }
   /// Scale of a group; where rows share a level of scales, the other one.
   static HWY_INLINE VF Scale(const Arguments& a, std::size_t p, std::size_t g, std::size_t part) {
-    return LoadFloats<ScaleFormat>(a.weights.scales +
-                                   At(a, p, g, part) * kFormatBytes<ScaleFormat>);
+    constexpr std::size_t kBytes = kFormatBytes<ScaleFormat>;
+    if constexpr (Layout::interleaves) {
+      return LoadFloats<ScaleFormat>(Panel(a, p) + Layout::scales_at(WeightGroup(a, g)) +
+                                     part * N * kBytes);
+    } else {
+      return LoadFloats<ScaleFormat>(a.weights.scales + At(a, p, g, part) * kBytes);
+    }
   }
   /// What is added to scale times code; Scale() as above.
   static HWY_INLINE VF Offset(const Arguments& a, std::size_t p, std::size_t g, std::size_t part) {
-    const VF offset = LoadFloats<OffsetFormat>(a.weights.offsets +
-                                               At(a, p, g, part) * kFormatBytes<OffsetFormat>);
+    constexpr std::size_t kBytes = kFormatBytes<OffsetFormat>;
+    if constexpr (Layout::interleaves) {
+      return LoadFloats<OffsetFormat>(Panel(a, p) + Layout::offsets_at(WeightGroup(a, g)) +
+                                      part * N * kBytes);
+    }
+    const VF offset = LoadFloats<OffsetFormat>(a.weights.offsets + At(a, p, g, part) * kBytes);
     if constexpr (Layout::has_row_scales) return hn::Neg(hn::Mul(offset, Scale(a, p, g, part)));
     return offset;
   }
@@ -81,10 +92,17 @@ struct PanelAccess {
   }
 
  private:
+  static HWY_INLINE const std::uint8_t* Panel(const Arguments& a, std::size_t p) {
+    return a.weights.panels + p * a.weights.panel_bytes;
+  }
+  /// The group of the weights that group g of the product is part of.
+  static HWY_INLINE std::size_t WeightGroup(const Arguments& a, std::size_t g) {
+    if constexpr (kSharesScales) return g / a.groups_a_scale;
+    return g;
+  }
   static HWY_INLINE std::size_t At(const Arguments& a, std::size_t p, std::size_t g,
                                    std::size_t part) {
-    if constexpr (kSharesScales) g /= a.groups_a_scale;
-    return (p * a.weight_groups + g) * panel_rows + part * N;
+    return (p * a.weight_groups + WeightGroup(a, g)) * panel_rows + part * N;
   }
 };
 

@@ -56,7 +56,7 @@ struct XnorMatmul {
   static HWY_INLINE void Tile(const detail::matmul_arguments& a, std::size_t p, std::size_t token) {
     const std::size_t words = a.geometry.padded_cols / 64;
     const auto* w =
-        reinterpret_cast<const std::uint64_t*>(a.weights.codes) + p * words * panel_rows;
+        reinterpret_cast<const std::uint64_t*>(a.weights.panels) + p * words * panel_rows;
     const auto* x = reinterpret_cast<const std::uint64_t*>(a.x.values) + token * words;
     alignas(64) std::int32_t different[n][panel_rows];
     Count<n>(w, x, words, different);

@@ -53,7 +53,8 @@ class packed_bits {
     return words_.size() + scales_.size() * sizeof(float);
   }
   [[nodiscard]] QOMPOSE_INLINE detail::panel_pointers pointers() const noexcept {
-    return {words_.data(), reinterpret_cast<const std::uint8_t*>(scales_.data()), nullptr, nullptr};
+    return {words_.data(), panel_bytes(geometry_.cols),
+            reinterpret_cast<const std::uint8_t*>(scales_.data())};
   }
   /// The words, [panels][words][16 rows].
   [[nodiscard]] QOMPOSE_INLINE std::span<const std::uint8_t> panels() const noexcept {

@@ -73,9 +73,10 @@ constexpr std::size_t rows_that_share() noexcept {
 
 /// Bytes of a packed matrix, for the kernels.
 struct panel_pointers {
-  const std::uint8_t* codes = nullptr;
-  const std::uint8_t* scales = nullptr;
-  const std::uint8_t* offsets = nullptr;
+  const std::uint8_t* panels = nullptr;
+  std::size_t panel_bytes = 0;
+  const std::uint8_t* scales = nullptr;   ///< those beside the panels
+  const std::uint8_t* offsets = nullptr;  ///< the same
   const float* codebooks = nullptr;
   const float* row_scales = nullptr;
 };
@@ -95,22 +96,27 @@ class packed_matrix {
   QOMPOSE_INLINE packed_matrix() noexcept = default;
   /// Room for a matrix; `store` fills it.
   QOMPOSE_INLINE packed_matrix(std::size_t rows, std::size_t cols)
-      : packed_matrix(
-            shared_bytes(geometry_of<Spec>(rows, cols).panels *
-                         geometry_of<Spec>(rows, cols).padded_cols * layout::column_bytes),
-            rows, cols) {}
+      : packed_matrix(shared_bytes(geometry_of<Spec>(rows, cols).panels * panel_bytes(rows, cols)),
+                      rows, cols) {}
   /// A matrix whose panels exist already, such as those of a mapped file.
   /// @param panels  what `panels()` of the same matrix gave, padding included
-  /// @param beside  its scales, zero points and codebooks; the codes are not read
+  /// @param beside  its scales, zero points and codebooks; the codes are not read, nor what the
+  ///                panels hold themselves
   /// @pre panels has the size that `beside.rows()` and `beside.cols()` ask for
   QOMPOSE_INLINE packed_matrix(shared_bytes panels, const quantized_type& beside)
       : packed_matrix(std::move(panels), beside.rows(), beside.cols()) {
-    store_beside(0, beside);
+    store_beside<false>(0, beside);
   }
 
+  /// Bytes of a panel of a [rows, cols] matrix.
+  [[nodiscard]] QOMPOSE_INLINE static std::size_t panel_bytes(std::size_t rows,
+                                                              std::size_t cols) noexcept {
+    const panel_geometry geometry = geometry_of<Spec>(rows, cols);
+    return layout::panel_bytes(geometry.padded_cols, geometry.groups);
+  }
   [[nodiscard]] QOMPOSE_INLINE const panel_geometry& geometry() const noexcept { return geometry_; }
   [[nodiscard]] QOMPOSE_INLINE std::size_t storage_bytes() const noexcept {
-    std::size_t bytes = codes_.size() + scales_.size() + offsets_.size() + tight_.storage_bytes();
+    std::size_t bytes = panels_.size() + scales_.size() + offsets_.size() + tight_.storage_bytes();
     if constexpr (layout::is_learned) bytes += codebooks_.size() * sizeof(float);
     if constexpr (layout::has_row_scales) bytes += row_scales_.size() * sizeof(float);
     return bytes;
@@ -120,11 +126,13 @@ class packed_matrix {
     if constexpr (layout::is_learned) codebooks = codebooks_.data();
     const float* row_scales = nullptr;
     if constexpr (layout::has_row_scales) row_scales = row_scales_.data();
-    return {codes_.data(), scales_.data(), offsets_.data(), codebooks, row_scales};
+    return {panels_.data(), panel_bytes(geometry_.rows, geometry_.cols),
+            scales_.data(), offsets_.data(),
+            codebooks,      row_scales};
   }
-  /// The codes, [panels][padded columns][16 rows] in units as the layout's table says.
+  /// The panels, as packing/panels.hpp describes them.
   [[nodiscard]] QOMPOSE_INLINE std::span<const std::uint8_t> panels() const noexcept {
-    return {codes_.data(), codes_.size()};
+    return {panels_.data(), panels_.size()};
   }
 
   /// Stores the rows of `block` at [first_row, ...).
@@ -141,16 +149,16 @@ class packed_matrix {
   [[nodiscard]] QOMPOSE_INLINE typename element::storage_type code(std::size_t r,
                                                                    std::size_t c) const noexcept {
     using code_type = typename element::storage_type;
-    const std::size_t k = geometry_.padded(c);
-    const std::uint8_t* panel = codes_.data() + panel_at(r);
+    const std::uint8_t* unit = panels_.data() + unit_at(r, c);
+    const std::size_t k = geometry_.padded(c) % layout::step;
     if constexpr (layout::width == code_width::planes) {
-      const int field = detail::get_field<element::bits, layout::step>(panel, k, r % panel_rows);
+      const int field = detail::get_field<element::bits, layout::step>(unit, k, r % panel_rows);
       return static_cast<code_type>(field + layout::field_offset);
     } else if constexpr (layout::width == code_width::byte) {
-      return static_cast<code_type>(panel[byte_at(k, r % panel_rows)] + layout::field_offset);
+      return static_cast<code_type>(unit[byte_at(k, r % panel_rows)] + layout::field_offset);
     } else {
       code_type code;
-      std::memcpy(&code, panel + (k * panel_rows + r % panel_rows) * sizeof(code), sizeof(code));
+      std::memcpy(&code, unit + (k * panel_rows + r % panel_rows) * sizeof(code), sizeof(code));
       return code;
     }
   }
@@ -161,14 +169,14 @@ class packed_matrix {
     if constexpr (!layout::is_scaled) {
       return decoded;
     } else {
-      const std::size_t at = scale_at(r, c / geometry_.group_cols);
-      float scale = scale_format::decode(get<scale_code>(scales_, at));
+      const std::size_t g = c / geometry_.group_cols;
+      float scale = scale_format::decode(scale_code_at(r, g));
       if constexpr (layout::has_row_scales) scale *= row_scales_[r];
       const float scaled = scale * decoded;
       if constexpr (!layout::has_offset) {
         return scaled;
       } else {
-        const float offset = offset_format::decode(get<offset_code>(offsets_, at));
+        const float offset = offset_format::decode(offset_code_at(r, g));
         return layout::has_row_scales ? scaled + -scale * offset : scaled + offset;
       }
     }
@@ -196,9 +204,10 @@ class packed_matrix {
 
   QOMPOSE_INLINE packed_matrix(shared_bytes panels, std::size_t rows, std::size_t cols)
       : geometry_(geometry_of<Spec>(rows, cols)),
-        codes_(std::move(panels)),
-        scales_(layout::is_scaled ? scale_count() * sizeof(scale_code) : 0),
-        offsets_(layout::has_offset ? scale_count() * sizeof(offset_code) : 0),
+        panels_(std::move(panels)),
+        scales_(layout::is_scaled && !layout::interleaves ? scale_count() * sizeof(scale_code) : 0),
+        offsets_(layout::has_offset && !layout::interleaves ? scale_count() * sizeof(offset_code)
+                                                            : 0),
         tight_(rows, cols) {
     if constexpr (layout::has_row_scales) {
       row_scales_ = aligned_buffer<float>(geometry_.panels * panel_rows);
@@ -209,25 +218,26 @@ class packed_matrix {
     }
   }
   /// Stores everything but the codes of the rows of `block`.
+  /// @tparam into_panels  whether what stands in the panels is stored as well
+  template <bool into_panels = true>
   QOMPOSE_INLINE void store_beside(std::size_t first_row, const quantized_type& block) noexcept {
     if (block.rows() == 0 || block.cols() == 0) return;  // however long the other side
-    if constexpr (layout::is_scaled) {
+    if constexpr (layout::is_scaled && (into_panels || !layout::interleaves)) {
       for (std::size_t r = 0; r < block.rows(); ++r) {
         for (std::size_t g = 0; g < geometry_.groups; ++g) {
           const std::size_t c = g * geometry_.group_cols;
-          const std::size_t at = scale_at(first_row + r, g);
+          std::uint8_t* const scale = scale_place(first_row + r, g);
+          std::uint8_t* const offset = offset_place(first_row + r, g);
           if constexpr (layout::has_row_scales) {
             using inner = typename layout::row_scaled::inner;
-            put(scales_, at, scale_format::encode(inner::decode(block.scale_code(r, g))));
+            put(scale, scale_format::encode(inner::decode(block.scale_code(r, g))));
             if constexpr (layout::has_offset) {
-              put(offsets_, at, offset_format::encode(block.zero_or_minimum(r, c)));
+              put(offset, offset_format::encode(block.zero_or_minimum(r, c)));
             }
             continue;
           }
-          put(scales_, at, scale_format::encode(block.scale(r, c)));
-          if constexpr (layout::has_offset) {
-            put(offsets_, at, offset_format::encode(block.offset(r, c)));
-          }
+          put(scale, scale_format::encode(block.scale(r, c)));
+          if constexpr (layout::has_offset) put(offset, offset_format::encode(block.offset(r, c)));
         }
         if constexpr (layout::has_row_scales) {
           row_scales_[first_row + r] = block.scales().scale(r / block.group_rows(), 0);
@@ -244,15 +254,15 @@ class packed_matrix {
       const scale_grid grid = q.grid();
       for (std::size_t sr = 0; sr < grid.rows; ++sr) {
         for (std::size_t g = 0; g < grid.cols; ++g) {
-          const std::size_t at = scale_at(sr * q.group_rows(), g);
+          const std::size_t r = sr * q.group_rows();
           if constexpr (layout::has_row_scales) {
-            restore_levels(q, sr, g, at);
+            restore_levels(q, sr, g);
           } else if constexpr (!layout::keeps_tight_scales) {
-            q.scales().set_code(sr, g, get<scale_code>(scales_, at));
+            q.scales().set_code(sr, g, scale_code_at(r, g));
           }
           if constexpr (layout::has_offset && !layout::keeps_tight_zeros &&
                         !layout::has_row_scales) {
-            q.zeros().set_code(sr, g, get<offset_code>(offsets_, at));
+            q.zeros().set_code(sr, g, offset_code_at(r, g));
           }
         }
       }
@@ -262,19 +272,17 @@ class packed_matrix {
   }
 
   /// Both levels of scale (sr, g), and the zero point beside it.
-  QOMPOSE_INLINE void restore_levels(quantized_type& q, std::size_t sr, std::size_t g,
-                                     std::size_t at) const {
+  QOMPOSE_INLINE void restore_levels(quantized_type& q, std::size_t sr, std::size_t g) const {
     using levels = typename layout::parts::scale_format;
     using inner = typename layout::row_scaled::inner;
     using outer = typename layout::row_scaled::outer;
-    const float kept = scale_format::decode(get<scale_code>(scales_, at));
+    const std::size_t row = sr * q.group_rows();
+    const float kept = scale_format::decode(scale_code_at(row, g));
     q.scales().set_code(sr, g, inner::encode(kept));
     if constexpr (layout::has_offset) {
       using zero_format = typename Spec::zero_type::format;
-      q.zeros().set_code(
-          sr, g, zero_format::encode(offset_format::decode(get<offset_code>(offsets_, at))));
+      q.zeros().set_code(sr, g, zero_format::encode(offset_format::decode(offset_code_at(row, g))));
     }
-    const std::size_t row = sr * q.group_rows();
     const std::size_t shared = sr / levels::granularity_type::group_rows(q.grid().rows);
     q.scales().scales().set_code(shared, 0, outer::encode(row_scales_[row]));
   }
@@ -347,7 +355,51 @@ class packed_matrix {
     return geometry_.panels * geometry_.groups * panel_rows;
   }
   [[nodiscard]] QOMPOSE_INLINE std::size_t panel_at(std::size_t r) const noexcept {
-    return r / panel_rows * geometry_.padded_cols * layout::column_bytes;
+    return r / panel_rows * layout::panel_bytes(geometry_.padded_cols, geometry_.groups);
+  }
+  /// Where the unit with the code of element (r, c) starts.
+  [[nodiscard]] QOMPOSE_INLINE std::size_t unit_at(std::size_t r, std::size_t c) const noexcept {
+    const std::size_t k = geometry_.padded(c);
+    return panel_at(r) + layout::column_at(k - k % layout::step, c / geometry_.group_cols);
+  }
+  /// Where the scale of group g of row r stands, in its panel or beside it, and the offset.
+  [[nodiscard]] QOMPOSE_INLINE std::uint8_t* scale_place(std::size_t r, std::size_t g) noexcept {
+    if constexpr (layout::interleaves) {
+      return panels_.writable() + scale_in_panel(r, g);
+    } else {
+      return scales_.data() + scale_at(r, g) * sizeof(scale_code);
+    }
+  }
+  [[nodiscard]] QOMPOSE_INLINE std::uint8_t* offset_place(std::size_t r, std::size_t g) noexcept {
+    if constexpr (layout::interleaves) {
+      return panels_.writable() + offset_in_panel(r, g);
+    } else {
+      return offsets_.data() + scale_at(r, g) * sizeof(offset_code);
+    }
+  }
+  [[nodiscard]] QOMPOSE_INLINE scale_code scale_code_at(std::size_t r,
+                                                        std::size_t g) const noexcept {
+    if constexpr (layout::interleaves) {
+      return get<scale_code>(panels_.data() + scale_in_panel(r, g));
+    } else {
+      return get<scale_code>(scales_.data() + scale_at(r, g) * sizeof(scale_code));
+    }
+  }
+  [[nodiscard]] QOMPOSE_INLINE offset_code offset_code_at(std::size_t r,
+                                                          std::size_t g) const noexcept {
+    if constexpr (layout::interleaves) {
+      return get<offset_code>(panels_.data() + offset_in_panel(r, g));
+    } else {
+      return get<offset_code>(offsets_.data() + scale_at(r, g) * sizeof(offset_code));
+    }
+  }
+  [[nodiscard]] QOMPOSE_INLINE std::size_t scale_in_panel(std::size_t r,
+                                                          std::size_t g) const noexcept {
+    return panel_at(r) + layout::scales_at(g) + r % panel_rows * sizeof(scale_code);
+  }
+  [[nodiscard]] QOMPOSE_INLINE std::size_t offset_in_panel(std::size_t r,
+                                                           std::size_t g) const noexcept {
+    return panel_at(r) + layout::offsets_at(g) + r % panel_rows * sizeof(offset_code);
   }
   [[nodiscard]] QOMPOSE_INLINE std::size_t scale_at(std::size_t r, std::size_t g) const noexcept {
     return (r / panel_rows * geometry_.groups + g) * panel_rows + r % panel_rows;
@@ -375,15 +427,13 @@ class packed_matrix {
     }
   }
   template <class Code>
-  QOMPOSE_INLINE static void put(aligned_buffer<std::uint8_t>& bytes, std::size_t at,
-                                 Code code) noexcept {
-    std::memcpy(bytes.data() + at * sizeof(Code), &code, sizeof(Code));
+  QOMPOSE_INLINE static void put(std::uint8_t* place, Code code) noexcept {
+    std::memcpy(place, &code, sizeof(Code));
   }
   template <class Code>
-  QOMPOSE_INLINE static Code get(const aligned_buffer<std::uint8_t>& bytes,
-                                 std::size_t at) noexcept {
+  QOMPOSE_INLINE static Code get(const std::uint8_t* place) noexcept {
     Code code;
-    std::memcpy(&code, bytes.data() + at * sizeof(Code), sizeof(Code));
+    std::memcpy(&code, place, sizeof(Code));
     return code;
   }
   QOMPOSE_INLINE static constexpr std::size_t byte_at(std::size_t k, std::size_t lane) noexcept {
@@ -391,21 +441,21 @@ class packed_matrix {
   }
   QOMPOSE_INLINE void set(std::size_t r, std::size_t c,
                           typename element::storage_type code) noexcept {
-    const std::size_t k = geometry_.padded(c);
-    std::uint8_t* panel = codes_.writable() + panel_at(r);
+    std::uint8_t* unit = panels_.writable() + unit_at(r, c);
+    const std::size_t k = geometry_.padded(c) % layout::step;
     if constexpr (layout::width == code_width::planes) {
       const int field = static_cast<int>(code) - layout::field_offset;
-      detail::set_field<element::bits, layout::step>(panel, k, r % panel_rows, field);
+      detail::set_field<element::bits, layout::step>(unit, k, r % panel_rows, field);
     } else if constexpr (layout::width == code_width::byte) {
-      panel[byte_at(k, r % panel_rows)] =
+      unit[byte_at(k, r % panel_rows)] =
           static_cast<std::uint8_t>(static_cast<int>(code) - layout::field_offset);
     } else {
-      std::memcpy(panel + (k * panel_rows + r % panel_rows) * sizeof(code), &code, sizeof(code));
+      std::memcpy(unit + (k * panel_rows + r % panel_rows) * sizeof(code), &code, sizeof(code));
     }
   }
 
   panel_geometry geometry_;
-  shared_bytes codes_;
+  shared_bytes panels_;
   aligned_buffer<std::uint8_t> scales_;
   aligned_buffer<std::uint8_t> offsets_;
   [[no_unique_address]] std::conditional_t<layout::is_learned, aligned_buffer<float>,

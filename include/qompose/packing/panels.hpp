@@ -20,9 +20,15 @@
 /// which column k takes bits [k / 4 * w, k / 4 * w + w). A unit is as many columns as the narrowest
 /// plane needs for one block (8, 16 or 32), its planes one after the other.
 ///
-/// Codebooks lie as floats, [panel][group][16 rows][2^bits], or once where the matrix shares one.
-/// Groups are padded to whole units; the activations that meet padding are zero. Scales and offsets
-/// lie as [panel][group][16 rows], scales that rows share as [panel][16 rows].
+/// Groups are padded to whole units; the activations that meet padding are zero. The scales of
+/// groups within rows, and their minima, stand in the panel before their codes, so that a product
+/// reads one stream of memory: blocks of four groups (of one where its scales and minima fill
+/// multiples of 64 bytes) are [groups][16 rows] scales, [groups][16 rows] minima, and then the
+/// groups' units.
+///
+/// Other scales, and offsets made of zero points, lie beside the panels as [panel][group][16 rows],
+/// scales that rows share as [panel][16 rows]; codebooks as floats, [panel][group][16
+/// rows][2^bits], or once where the matrix shares one.
 
 #include <algorithm>
 #include <cstddef>
@@ -44,7 +50,7 @@ namespace qompose {
 /// Rows of a panel.
 inline constexpr std::size_t panel_rows = 16;
 /// Raised whenever bytes of the layout change place, so that a file tells which one it holds.
-inline constexpr int panel_layout_version = 2;
+inline constexpr int panel_layout_version = 3;
 /// Columns of the widest unit; every group is padded to at most a multiple of this.
 inline constexpr std::size_t widest_panel_step = 32;
 
@@ -194,6 +200,54 @@ struct panel_layout {
       has_offset && !has_row_scales &&
       !(is_minimum<typename parts::zero_type> &&
         detail::is_plain_float<typename parts::zero_type::format>);
+
+  /// Whether scales and minima stand in the panel, before the codes of their groups.
+  static constexpr bool interleaves = [] {
+    if constexpr (is_scaled && !is_learned && !has_row_scales && !keeps_tight_scales &&
+                  !keeps_tight_zeros) {
+      constexpr std::size_t whole = std::size_t{1} << 30;
+      return Spec::granularity_type::group_cols(whole) < whole &&
+             Spec::granularity_type::group_rows(whole) == 1;
+    } else {
+      return false;
+    }
+  }();
+  /// Bytes of a group's scales and minima in a panel.
+  static constexpr std::size_t scale_bytes =
+      interleaves ? panel_rows * sizeof(typename scale_format::storage_type) : 0;
+  static constexpr std::size_t offset_bytes =
+      interleaves && has_offset ? panel_rows * sizeof(typename offset_format::storage_type) : 0;
+  /// Groups of a block: four where that makes their scales fill multiples of 64 bytes. Two would do
+  /// for 16-bit scales, but then groups of 128 lose a tenth of the bandwidth on Zen 4, as eight do
+  /// for groups of 32.
+  static constexpr std::size_t block_groups = (scale_bytes + offset_bytes) % 64 == 0 ? 1 : 4;
+  static constexpr std::size_t head_bytes = block_groups * (scale_bytes + offset_bytes);
+  static constexpr std::size_t block_bytes = [] {
+    if constexpr (interleaves) {
+      constexpr std::size_t group = Spec::granularity_type::group_cols(std::size_t{1} << 30);
+      return head_bytes + block_groups * round_up(group, step) * column_bytes;
+    } else {
+      return std::size_t{0};
+    }
+  }();
+
+  /// Where padded column k of group g, or the unit that holds it, starts in a panel.
+  QOMPOSE_INLINE static constexpr std::size_t column_at(std::size_t k, std::size_t g) noexcept {
+    return (g / block_groups + (interleaves ? 1 : 0)) * head_bytes + k * column_bytes;
+  }
+  /// Where the scales of group g stand in a panel, and the minima.
+  QOMPOSE_INLINE static constexpr std::size_t scales_at(std::size_t g) noexcept {
+    return g / block_groups * block_bytes + g % block_groups * scale_bytes;
+  }
+  QOMPOSE_INLINE static constexpr std::size_t offsets_at(std::size_t g) noexcept {
+    return g / block_groups * block_bytes + block_groups * scale_bytes +
+           g % block_groups * offset_bytes;
+  }
+  /// Bytes of a panel.
+  QOMPOSE_INLINE static constexpr std::size_t panel_bytes(std::size_t padded_cols,
+                                                          std::size_t groups) noexcept {
+    return divide_up(groups, block_groups) * head_bytes + padded_cols * column_bytes;
+  }
 };
 
 /// The sizes of a packed matrix, all in elements.
