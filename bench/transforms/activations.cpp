@@ -12,6 +12,7 @@
 #include <cstdint>
 #include <cstring>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "qompose/core/aligned_buffer.hpp"
@@ -122,9 +123,11 @@ class activations {
 
 template <class Recipe>
 void row(const std::string& name) {
-  for (const std::size_t n_tokens : {1u, 8u, 128u}) {
-    constexpr std::size_t cols = 4096;
-    const auto run = [=](benchmark::State& state) {
+  // A row of 2048 floats, its transform and its codes fit any L1 cache.
+  constexpr std::pair<std::size_t, std::size_t> shapes[] = {
+      {1, 2048}, {1, 4096}, {8, 4096}, {128, 4096}};
+  for (const auto& [n_tokens, cols] : shapes) {
+    const auto run = [n_tokens = n_tokens, cols = cols](benchmark::State& state) {
       activations<Recipe> made(n_tokens, cols);
       made.run();
       if (!made.is_right()) return state.SkipWithError("a code or a scale is wrong");
@@ -137,9 +140,34 @@ void row(const std::string& name) {
       state.SetLabel(qp::target_name());
     };
     benchmark::RegisterBenchmark(
-        ("activations/" + name + "/" + std::to_string(n_tokens) + "x4096").c_str(), run);
+        ("activations/" + name + "/" + std::to_string(n_tokens) + "x" + std::to_string(cols))
+            .c_str(),
+        run);
   }
 }
+
+/// One row in L1 to int8 codes and a scale: the range, then the codes, nothing else.
+void quantize_row(benchmark::State& state) {
+  const auto n = static_cast<std::size_t>(state.range(0));
+  const auto quantize = qp::detail::with_best_target<qp::isa_tag>(
+      []<class Target>() { return &Target::template quantize_row<qp::int8>::Run; });
+  qp::aligned_buffer<float> x(n);
+  qp::aligned_buffer<std::int8_t> codes(n);
+  qp::random_source random(1);
+  for (std::size_t i = 0; i < n; ++i) x[i] = static_cast<float>(random.normal());
+  const float scale = quantize(x.data(), n, codes.data());
+  for (std::size_t i = 0; i < n; ++i) {
+    if (codes[i] != qp::int8::encode(x[i] / scale)) return state.SkipWithError("a code is wrong");
+  }
+  for (auto _ : state) {
+    benchmark::DoNotOptimize(quantize(x.data(), n, codes.data()));
+    benchmark::ClobberMemory();
+  }
+  state.SetBytesProcessed(static_cast<std::int64_t>(state.iterations()) * state.range(0) *
+                          static_cast<std::int64_t>(sizeof(float)));
+  state.SetLabel(qp::target_name());
+}
+BENCHMARK(quantize_row)->Arg(2048)->Arg(4096);
 
 template <class Weights, class Transform = qp::no_transform>
 using a8 = qp::recipe<qp::weight<Weights>, qp::activation<qp::a8_token>, qp::transform<Transform>>;
@@ -150,6 +178,7 @@ using a8 = qp::recipe<qp::weight<Weights>, qp::activation<qp::a8_token>, qp::tra
   row<qp::w4a8_minimum_g32>("w4a8_minimum_g32");
   row<a8<qp::w8_channel, qp::block_hadamard<128>>>("w8a8, block_hadamard<128>");
   row<a8<qp::w8_channel, qp::hadamard>>("w8a8, hadamard");
+  row<a8<qp::w4a8_g32::weight_spec, qp::block_hadamard<128>>>("w4a8_g32, block_hadamard<128>");
   return true;
 }();
 

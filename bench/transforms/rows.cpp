@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 /// @file
-/// @brief Transforms of one row of floats in L1 or L2; items are elements.
+/// @brief Transforms of one row of floats in L1 or L2; items are elements, bytes the floats read.
 
 #include <benchmark/benchmark.h>
 
@@ -47,6 +47,8 @@ void row(const std::string& name, std::size_t n, const typename Transform::data&
     }
     state.SetItemsProcessed(static_cast<std::int64_t>(state.iterations()) *
                             static_cast<std::int64_t>(n));
+    state.SetBytesProcessed(static_cast<std::int64_t>(state.iterations()) *
+                            static_cast<std::int64_t>(n * sizeof(float)));
     state.SetLabel(qp::target_name());
   };
   benchmark::RegisterBenchmark(("transform/" + name + "/" + std::to_string(n)).c_str(), run);

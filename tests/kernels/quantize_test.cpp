@@ -128,6 +128,60 @@ TEST_CASE("encode: quotients by reciprocal are those of a division, for millions
   });
 }
 
+TEST_CASE("encode: quotients next to ties, for scales next to short significands",
+          "[kernels][quantize]") {
+  // Scales for which a product with a reciprocal in two parts could err, and their neighbours.
+  std::vector<float> scales_near;
+  for (std::uint32_t step = 0; step < 128; step += 3) {
+    for (std::uint32_t distance = 0; distance <= 20; ++distance) {
+      const float scale =
+          std::ldexp(static_cast<float>((1u << 23) + (step << 16) + distance - 10), -30);
+      scales_near.push_back(step % 2 == 0 ? scale : -scale);
+    }
+  }
+  qp::for_each_target([&]<class Target>() {
+    INFO("target " << Target::name());
+    int wrong = 0;
+    for (const float scale : scales_near) {
+      std::vector<float> x;
+      for (int steps = 0; steps < 256; ++steps) {
+        float value = (static_cast<float>(steps) + 0.5f) * scale;
+        for (int i = 0; i < 2; ++i) value = std::nextafter(value, 0.0f);
+        for (int i = 0; i < 5; ++i) {
+          x.push_back(value);
+          value = std::nextafter(value, scale > 0.0f ? infinity : -infinity);
+        }
+      }
+      const float no_minimum = 0.0f;
+      const std::size_t n = x.size();
+      std::vector<std::uint8_t> codes(n);
+      using zero = qp::minimum<qp::fp32>;
+      Target::template encode<qp::uint8, zero>::Groups(x.data(), n, n, &scale, &no_minimum, nullptr,
+                                                       codes.data());
+      for (std::size_t i = 0; i < n; ++i) wrong += codes[i] != qp::uint8::encode(x[i] / scale);
+      std::vector<std::int8_t> small(n);
+      Target::template encode<qp::int8, qp::no_zero>::Groups(x.data(), n, n, &scale, nullptr,
+                                                             nullptr, small.data());
+      for (std::size_t i = 0; i < n; ++i) wrong += small[i] != qp::int8::encode(x[i] / scale);
+    }
+    CHECK(wrong == 0);
+  });
+}
+
+TEST_CASE("encode: integers saturate where a quotient is no float", "[kernels][quantize]") {
+  constexpr float most = std::numeric_limits<float>::max();
+  qp::for_each_target([&]<class Target>() {
+    INFO("target " << Target::name());
+    for (const float scale : {0x1p-10f, 0x1.234568p-23f, 0x1.fedcbap-24f, 1e-30f}) {
+      const std::vector<float> x{most, -most, most / 3, -most / 3, 0.0f};
+      std::vector<std::int8_t> codes(x.size());
+      Target::template encode<qp::int8, qp::no_zero>::Groups(x.data(), x.size(), x.size(), &scale,
+                                                             nullptr, nullptr, codes.data());
+      CHECK(codes == std::vector<std::int8_t>{127, -128, 127, -128, 0});
+    }
+  });
+}
+
 TEMPLATE_LIST_TEST_CASE("decode and pack: give back every code on every target",
                         "[kernels][quantize]", encodings) {
   using element = typename TestType::element;

@@ -40,9 +40,10 @@ struct stored_scale_codes {
   static constexpr bool has_stored_scales = true;
 };
 
-/// Bytes between the rows of codes that a tile is made of.
+/// Bytes between the rows of codes that a tile is made of: an odd number of cache lines, so that
+/// rows of a power of two do not share their places in the L1 cache.
 [[nodiscard]] QOMPOSE_INLINE constexpr std::size_t code_row_stride(std::size_t cols) noexcept {
-  return round_up(cols, 64);
+  return (divide_up(cols, std::size_t{64}) | 1) * 64;
 }
 
 /// One product Y = X W^T, for any range of panels.

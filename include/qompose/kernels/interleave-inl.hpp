@@ -2,7 +2,7 @@
 // No #pragma once: compiled once per target.
 
 /// @file
-/// @brief Codes of several tokens side by side, and their sums: a tile for the integer products.
+/// @brief Codes of several tokens side by side: a tile for the integer products.
 
 #if defined(QOMPOSE_KERNELS_INTERLEAVE_INL_HPP_) == defined(HWY_TARGET_TOGGLE)
 #ifdef QOMPOSE_KERNELS_INTERLEAVE_INL_HPP_
@@ -11,12 +11,10 @@
 #define QOMPOSE_KERNELS_INTERLEAVE_INL_HPP_
 #endif
 
-#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
 
-#include "qompose/kernels/dot-inl.hpp"
 #include "qompose/kernels/simd-inl.hpp"
 
 QOMPOSE_BEFORE_NAMESPACE();
@@ -35,14 +33,15 @@ struct InterleaveCodes {
   /// @param rows    `kWidth` rows of `count` codes, `stride` bytes apart
   /// @param padded  columns of the group in the tile, a multiple of 4; those past `count` become 0
   /// @param tile    padded * kWidth codes; may be `rows` itself where kWidth is 1 and kCodeBytes 4
-  /// @param sums    of each token's codes, overwritten
   static HWY_INLINE void Run(const std::int8_t* rows, std::size_t stride, std::size_t count,
-                             std::size_t padded, std::int8_t* tile, std::int32_t* sums) {
+                             std::size_t padded, std::int8_t* tile) {
+    if constexpr (kWidth == 1 && kCodeBytes == 8) {
+      if (count == padded) return Widen(rows, count / 4, tile);
+    }
     // Wide quads start as bytes in the second half of their place; none is overwritten before it
     // has been read.
     std::int8_t* bytes = tile + padded * kWidth * (kCodeBytes / 4 - 1);
     Interleave(rows, stride, count, padded, bytes);
-    Sum(bytes, padded, sums);
     if constexpr (kCodeBytes == 8) Widen(bytes, padded / 4 * kWidth, tile);
   }
 
@@ -65,33 +64,6 @@ struct InterleaveCodes {
     std::memset(tile + c * kWidth, 0, (padded - c) * kWidth);
     for (std::size_t m = 0; m < kWidth; ++m) {
       std::memcpy(tile + c * kWidth + 4 * m, rows + m * stride + c, count - c);
-    }
-  }
-
-  static HWY_INLINE void Sum(const std::int8_t* tile, std::size_t padded, std::int32_t* sums) {
-    const std::size_t words = padded / 4 * kWidth;
-    std::size_t i = 0;
-    std::fill_n(sums, kWidth, 0);
-#if !QOMPOSE_PLAIN_TARGET
-    if constexpr (N % kWidth == 0) {
-      // Lane l belongs to token l % kWidth. Sums of codes are products with ones.
-      using Product = Dot<1>;
-      const auto ones = Product::Prepare(hn::Set(DU8(), std::uint8_t{1}));
-      const auto codes = [&](std::size_t word)
-                             QOMPOSE_FLATTEN { return hn::LoadU(DI8(), tile + 4 * word); };
-      VI total = hn::Zero(DI());
-      while (i + N <= words) {
-        typename Product::Partial partial = Product::Start();
-        for (std::size_t k = 0; k < Product::kRun && i + N <= words; ++k, i += N) {
-          Product::Add(partial, ones, codes(i));
-        }
-        total = Product::Flush(total, partial);
-      }
-      StoreFolded(DI(), total, sums);
-    }
-#endif
-    for (; i < words; ++i) {
-      for (std::size_t k = 0; k < 4; ++k) sums[i % kWidth] += tile[4 * i + k];
     }
   }
 
@@ -121,27 +93,45 @@ struct InterleaveCodes {
     }
   }
 
+#if QOMPOSE_PLAIN_TARGET
+  static constexpr std::size_t kWords = 1;
+
+  static HWY_INLINE void Words(const std::int8_t* rows, std::size_t stride, std::int8_t* tile) {
+    for (std::size_t m = 0; m < kWidth; ++m) std::memcpy(tile + 4 * m, rows + m * stride, 4);
+  }
+#else
   // A group of 32 codes is eight words, so longer vectors would miss it.
   using DW = hn::CappedTag<std::int32_t, 8>;
-  static constexpr std::size_t kWords = hn::MaxLanes(DW());
+  using DQ = hn::CappedTag<std::int32_t, 4>;
+  /// Whether eight words of a column are one vector.
+  static constexpr bool kByEight = kWidth % 8 == 0 && hn::MaxLanes(DW()) == 8;
+  static constexpr bool kByFour = kWidth % 4 == 0;
+  static constexpr std::size_t kWords = kWidth == 2 || kWidth == 4 ? hn::MaxLanes(DW()) : 4;
 
   /// The next kWords words of each row.
   static HWY_INLINE void Words(const std::int8_t* rows, std::size_t stride, std::int8_t* tile) {
-    const auto word = [&](std::size_t m) QOMPOSE_FLATTEN {
-      return hn::LoadU(DW(), reinterpret_cast<const std::int32_t*>(rows + m * stride));
+    [[maybe_unused]] const std::size_t apart = stride / 4;
+    [[maybe_unused]] const auto row = [=](auto tag, std::size_t m) QOMPOSE_FLATTEN {
+      return hn::LoadU(tag, reinterpret_cast<const std::int32_t*>(rows) + m * apart);
     };
     auto* out = reinterpret_cast<std::int32_t*>(tile);
+    [[maybe_unused]] const DW d;
+    [[maybe_unused]] const DQ quad;
     if constexpr (kWidth == 2) {
-      hn::StoreInterleaved2(word(0), word(1), DW(), out);
+      hn::StoreInterleaved2(row(d, 0), row(d, 1), d, out);
     } else if constexpr (kWidth == 4) {
-      hn::StoreInterleaved4(word(0), word(1), word(2), word(3), DW(), out);
-    } else if constexpr (kWidth % 4 == 0) {
-      alignas(32) std::int32_t quad[4 * kWords];
+      hn::StoreInterleaved4(row(d, 0), row(d, 1), row(d, 2), row(d, 3), d, out);
+    } else if constexpr (kByEight) {
+      for (std::size_t m = 0; m < kWidth; m += 8) {
+        const auto both = [&](std::size_t k) QOMPOSE_FLATTEN {
+          return hn::Combine(d, row(quad, m + k + 4), row(quad, m + k));
+        };
+        Transpose(d, both(0), both(1), both(2), both(3), out + m);
+      }
+    } else if constexpr (kByFour) {
       for (std::size_t m = 0; m < kWidth; m += 4) {
-        hn::StoreInterleaved4(word(m), word(m + 1), word(m + 2), word(m + 3), DW(), quad);
-        for (std::size_t c = 0; c < kWords; ++c) {
-          std::memcpy(out + c * kWidth + m, quad + 4 * c, 4 * sizeof(std::int32_t));
-        }
+        Transpose(quad, row(quad, m), row(quad, m + 1), row(quad, m + 2), row(quad, m + 3),
+                  out + m);
       }
     } else {
       for (std::size_t c = 0; c < kWords; ++c) {
@@ -152,18 +142,18 @@ struct InterleaveCodes {
     }
   }
 
-#if !QOMPOSE_PLAIN_TARGET
-  /// Sums of lanes that are congruent modulo kWidth.
-  template <class D>
-  static HWY_INLINE void StoreFolded(D d, hn::Vec<D> v, std::int32_t* out) {
-    if constexpr (kWidth == 1) {
-      *out = hn::GetLane(hn::SumOfLanes(d, v));
-    } else if constexpr (hn::MaxLanes(D()) == kWidth) {
-      hn::StoreU(v, d, out);
-    } else {
-      const hn::Half<D> half;
-      StoreFolded(half, hn::Add(hn::LowerHalf(half, v), hn::UpperHalf(half, v)), out);
-    }
+  /// Four columns of four rows, within each 128 bits, to four rows that are kWidth words apart.
+  template <class D, class V>
+  static HWY_INLINE void Transpose(D d, V a, V b, V c, V e, std::int32_t* out) {
+    const hn::Repartition<std::int64_t, D> pairs;
+    const auto store = [&](V ab, V ce, std::int32_t* at) QOMPOSE_FLATTEN {
+      const auto low = hn::BitCast(pairs, ab);
+      const auto high = hn::BitCast(pairs, ce);
+      hn::StoreU(hn::BitCast(d, hn::InterleaveLower(pairs, low, high)), d, at);
+      hn::StoreU(hn::BitCast(d, hn::InterleaveUpper(pairs, low, high)), d, at + kWidth);
+    };
+    store(hn::InterleaveLower(d, a, b), hn::InterleaveLower(d, c, e), out);
+    store(hn::InterleaveUpper(d, a, b), hn::InterleaveUpper(d, c, e), out + 2 * kWidth);
   }
 #endif
 };

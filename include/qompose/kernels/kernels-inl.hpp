@@ -53,6 +53,8 @@ struct Kernels {
   using prepare_codes = PrepareCodes<Matmul>;
   template <class Transform>
   using transform_row = TransformRow<Transform>;
+  template <class Format>
+  using quantize_row = QuantizeRow<Format>;
   using range_of = RangeOf;
   template <class Element, class Zero>
   using encode = Encode<Element, Zero>;

@@ -18,6 +18,7 @@
 #include <limits>
 
 #include "qompose/kernels/arguments.hpp"
+#include "qompose/kernels/code_sums-inl.hpp"
 #include "qompose/kernels/digits-inl.hpp"
 #include "qompose/kernels/interleave-inl.hpp"
 #include "qompose/kernels/quantize-inl.hpp"
@@ -158,21 +159,29 @@ struct Prepare {
       } else {
         QuantizeToken<kWidth>(a, Row(a, data, t, scratch), scales, codes + m * stride);
       }
-    }
-    for (std::size_t g = 0; g < geometry.groups; ++g) {
-      const std::size_t first = g * geometry.group_cols;
-      const std::size_t count = std::min(geometry.group_cols, geometry.cols - first);
-      const std::size_t padded =
-          std::min(geometry.group_stride, geometry.padded_cols - g * geometry.group_stride);
-      std::int8_t* group = out + g * geometry.group_stride / 4 * kWidth * Matmul::kCodeBytes;
-      std::int32_t sums[kWidth];
-      InterleaveCodes<kWidth, Matmul::kCodeBytes>::Run(codes + first, stride, count, padded, group,
-                                                       sums);
-      const std::size_t at = (tile * geometry.groups + g) * kWidth;
-      for (std::size_t m = 0; m < kWidth; ++m) {
-        a.tiles.corrections[at + m] = Matmul::kCorrection * sums[m];
-        if constexpr (Matmul::kHasOffset) a.tiles.sums[at + m] = static_cast<float>(sums[m]);
+      for (std::size_t d = 0; d < kDigits; ++d) {
+        const std::size_t at = tile * geometry.groups * kWidth + m + d;
+        CodeSums::Groups(codes + (m + d) * stride, geometry.cols, geometry.group_cols,
+                         [&](std::size_t g, std::int32_t sum) QOMPOSE_FLATTEN {
+                           a.tiles.corrections[at + g * kWidth] = Matmul::kCorrection * sum;
+                           if constexpr (Matmul::kHasOffset) {
+                             a.tiles.sums[at + g * kWidth] = static_cast<float>(sum);
+                           }
+                         });
       }
+    }
+    if (codes == out) return;
+    using Tile = InterleaveCodes<kWidth, Matmul::kCodeBytes>;
+    // Groups without padding between them are as one.
+    const bool is_dense = geometry.group_cols == geometry.group_stride;
+    const std::size_t group_cols = is_dense ? geometry.cols : geometry.group_cols;
+    const std::size_t group_stride = is_dense ? geometry.padded_cols : geometry.group_stride;
+    std::size_t place = 0;
+    for (std::size_t first = 0; first < geometry.cols; first += group_cols, place += group_stride) {
+      const std::size_t count = std::min(group_cols, geometry.cols - first);
+      const std::size_t padded = std::min(group_stride, geometry.padded_cols - place);
+      Tile::Run(codes + first, stride, count, padded,
+                out + place / 4 * kWidth * Matmul::kCodeBytes);
     }
   }
 

@@ -15,6 +15,7 @@
 #include <cstdint>
 #include <cstring>
 
+#include "qompose/kernels/code_sums-inl.hpp"
 #include "qompose/kernels/integer_arguments.hpp"
 #include "qompose/kernels/interleave-inl.hpp"
 #include "qompose/kernels/simd-inl.hpp"
@@ -50,17 +51,15 @@ struct PrepareCodes {
       } else {
         std::memset(rows + m * stride, 0, geometry.cols);
       }
+      const std::int32_t sum = CodeSums::One(rows + m * stride, geometry.cols);
+      // Modulo 2^32, as the products: whole sums fit, parts of long rows of small weights may not.
+      a.tiles.corrections[tile * kWidth + m] = static_cast<std::int32_t>(
+          static_cast<std::uint32_t>(Matmul::kCorrection) * static_cast<std::uint32_t>(sum));
     }
     auto* out = reinterpret_cast<std::int8_t*>(a.tiles.values) +
                 tile * kWidth * geometry.padded_cols / 4 * Matmul::kCodeBytes;
-    std::int32_t sums[kWidth];
     InterleaveCodes<kWidth, Matmul::kCodeBytes>::Run(rows, stride, geometry.cols,
-                                                     geometry.padded_cols, out, sums);
-    for (std::size_t m = 0; m < kWidth; ++m) {
-      // Modulo 2^32, as the products: whole sums fit, parts of long rows of small weights may not.
-      a.tiles.corrections[tile * kWidth + m] = static_cast<std::int32_t>(
-          static_cast<std::uint32_t>(Matmul::kCorrection) * static_cast<std::uint32_t>(sums[m]));
-    }
+                                                     geometry.padded_cols, out);
   }
 
   /// Bytes with the bits of `flip` turned over.

@@ -21,6 +21,7 @@
 
 #include "qompose/formats/fixed_point.hpp"
 #include "qompose/formats/minifloat.hpp"
+#include "qompose/kernels/divide-inl.hpp"
 #include "qompose/kernels/simd-inl.hpp"
 #include "qompose/recipe/quant.hpp"
 #include "qompose/rules/rule.hpp"
@@ -140,66 +141,6 @@ struct RangeOf {
   }
 };
 
-/// Quotients by one divisor, each the float nearest to the exact one.
-///
-/// With r the float nearest to 1 / d and q that nearest to x r, the remainder x - q d is exact in a
-/// fused multiply-add, and q + remainder r rounds to the same float as the division itself
-/// (Markstein, "Computation of elementary functions", IBM Journal 34, 1990, theorem 8.3). Divisors
-/// near the ends of the range, where a remainder could be subnormal, are divided by. The correction
-/// turns -0 into 0.
-class Divider {
- public:
-  HWY_INLINE explicit Divider(float divisor)
-      : divisor_(hn::Set(DF(), divisor)),
-        inverse_(hn::Set(DF(), 1.0f / divisor)),
-        by_reciprocal_(IsOrdinary(divisor)) {}
-
-  /// Whether quotients come from a reciprocal.
-  static HWY_INLINE bool IsOrdinary(float divisor) {
-    return kFused && std::fabs(divisor) > 0x1p-90f && std::fabs(divisor) < 0x1p90f;
-  }
-
-  /// With the inverse of an ordinary divisor at hand.
-  HWY_INLINE Divider(float divisor, float inverse)
-      : divisor_(hn::Set(DF(), divisor)), inverse_(hn::Set(DF(), inverse)), by_reciprocal_(true) {}
-
-  static HWY_INLINE hn::Mask<DF> AreOrdinary(VF divisor) {
-    const VF size = hn::Abs(divisor);
-    return hn::And(hn::Gt(size, hn::Set(DF(), kFused ? 0x1p-90f : 0x1p126f)),
-                   hn::Lt(size, hn::Set(DF(), 0x1p90f)));
-  }
-  static HWY_INLINE void Invert(const float* divisors, std::size_t n, float* inverses) {
-    std::size_t i = 0;
-    for (; i + N <= n; i += N) {
-      hn::StoreU(hn::Div(hn::Set(DF(), 1.0f), hn::LoadU(DF(), divisors + i)), DF(), inverses + i);
-    }
-    for (; i < n; ++i) inverses[i] = 1.0f / divisors[i];
-  }
-
-  /// A number with the sign of x / d.
-  [[nodiscard]] HWY_INLINE VF WithSign(VF x) const { return hn::Xor(x, divisor_); }
-  [[nodiscard]] HWY_INLINE bool ByReciprocal() const { return by_reciprocal_; }
-  template <bool kReciprocal>
-  [[nodiscard]] HWY_INLINE VF Divide(VF x) const {
-    if constexpr (kReciprocal) {
-      const VF q = hn::Mul(x, inverse_);
-      return hn::MulAdd(hn::NegMulAdd(q, divisor_, x), inverse_, q);
-    } else {
-      return hn::Div(x, divisor_);
-    }
-  }
-
- private:
-#if (HWY_ARCH_X86 && HWY_TARGET <= HWY_AVX2) || HWY_ARCH_ARM_A64
-  static constexpr bool kFused = true;
-#else
-  static constexpr bool kFused = false;
-#endif
-  VF divisor_;
-  VF inverse_;
-  bool by_reciprocal_;
-};
-
 /// Nearest integers of numbers below 2^22, ties to even.
 HWY_INLINE VI RoundToInt(VF v) {
 #if HWY_ARCH_X86 && HWY_TARGET == HWY_AVX2
@@ -224,6 +165,13 @@ HWY_INLINE void StoreAsBytes(VI a, VI b, VI c, VI d, Byte* out) {
       std::is_signed_v<Byte> ? _mm256_packs_epi16(ab, cd) : _mm256_packus_epi16(ab, cd);
   const __m256i order = _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7);
   _mm256_storeu_si256(reinterpret_cast<__m256i*>(out), _mm256_permutevar8x32_epi32(bytes, order));
+#elif HWY_ARCH_X86 && HWY_TARGET <= HWY_AVX3
+  const __m512i ab = _mm512_packs_epi32(a.raw, b.raw);
+  const __m512i cd = _mm512_packs_epi32(c.raw, d.raw);
+  const __m512i bytes =
+      std::is_signed_v<Byte> ? _mm512_packs_epi16(ab, cd) : _mm512_packus_epi16(ab, cd);
+  const __m512i order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
+  _mm512_storeu_si512(out, _mm512_permutexvar_epi32(order, bytes));
 #else
   const hn::Rebind<Byte, DF> narrow;
   hn::StoreU(hn::DemoteTo(narrow, a), narrow, out);
@@ -400,7 +348,7 @@ struct Encode {
     } else if constexpr (requires { Element::values; } && std::is_same_v<Zero, no_zero>) {
       EncodeSorted::Run(x, n, scale, Element::values, std::size(Element::values), codes);
     } else if constexpr (EncodeVector<Element>::kExists && N > 1) {
-      const Divider divider(scale);
+      const Quotients divider(scale);
       if (!divider.ByReciprocal()) {
         Vectors<false, true>(divider, x, n, offset, codes);
       } else if (bounded && EncodeVector<Element>::kSkipsClamp) {
@@ -426,6 +374,9 @@ struct Encode {
   }
 
  private:
+  using Quotients = std::conditional_t<integer_format<Element>, CodeDivider, Divider>;
+  static_assert(!integer_format<Element> || Element::bits <= 8, "see CodeDivider");
+
   /// What rounds to a code, in units of the scale.
   static constexpr float kBelow = [] {
     if constexpr (integer_format<Element>) {
@@ -456,11 +407,11 @@ struct Encode {
         }
         const auto within = hn::And(hn::Ge(low, hn::Mul(hn::Set(DF(), kBelow), scale)),
                                     hn::Le(high, hn::Mul(hn::Set(DF(), kAbove), scale)));
-        all = all && hn::AllTrue(DF(), hn::And(within, Divider::AreOrdinary(scale)));
+        all = all && hn::AllTrue(DF(), hn::And(within, Quotients::AreOrdinary(scale)));
       }
       for (; all && g < groups; ++g) {
         all = IsBounded(ranges[g], scales[g], offsets != nullptr ? offsets[g] : 0.0f) &&
-              Divider::IsOrdinary(scales[g]);
+              Quotients::IsOrdinary(scales[g]);
       }
       return all;
     }
@@ -474,9 +425,9 @@ struct Encode {
       float inverses[kTogether];
       for (std::size_t done = 0; done < n / group; done += kTogether) {
         const std::size_t count = std::min(kTogether, n / group - done);
-        Divider::Invert(scales + done, count, inverses);
+        Invert(scales + done, count, inverses);
         for (std::size_t g = 0; g < count; ++g) {
-          const Divider divider(scales[done + g], inverses[g]);
+          const Quotients divider(scales[done + g], inverses[g]);
           const VF offset = hn::Set(DF(), offsets != nullptr ? offsets[done + g] : 0.0f);
           const std::size_t first = (done + g) * group;
           for (std::size_t i = first; i < first + group; i += 4 * N) {
@@ -499,23 +450,24 @@ struct Encode {
   }
 
   template <bool kReciprocal, bool kClamp>
-  static HWY_INLINE VI Codes(const Divider& divider, VF v, VF offset) {
+  static HWY_INLINE VI Codes(const Quotients& divider, VF v, VF offset) {
     if constexpr (!integer_format<Element> && std::is_same_v<Zero, no_zero>) {
       // Floats have a negative zero, which is that of the value or of a quotient that rounds to it.
-      const VF quotient = divider.Divide<kReciprocal>(v);
+      const VF quotient = divider.template Divide<kReciprocal>(v);
       return EncodeVector<Element>::Run(hn::CopySign(quotient, divider.WithSign(v)));
     } else if constexpr (!kClamp) {
       if constexpr (is_minimum<Zero>) v = hn::Sub(v, offset);
-      return EncodeVector<Element>::Unclamped(divider.Divide<kReciprocal>(v));
+      return EncodeVector<Element>::Unclamped(divider.template Divide<kReciprocal>(v));
     } else if constexpr (is_minimum<Zero>) {
-      return EncodeVector<Element>::Run(divider.Divide<kReciprocal>(hn::Sub(v, offset)));
+      return EncodeVector<Element>::Run(divider.template Divide<kReciprocal>(hn::Sub(v, offset)));
     } else if constexpr (is_zero_point<Zero>) {
       const VF limit = hn::Set(DF(), 0x1p22f);
-      const VF bounded = hn::Max(hn::Min(divider.Divide<kReciprocal>(v), limit), hn::Neg(limit));
+      const VF bounded =
+          hn::Max(hn::Min(divider.template Divide<kReciprocal>(v), limit), hn::Neg(limit));
       const VF steps = hn::ConvertTo(DF(), RoundToInt(bounded));
       return EncodeVector<Element>::Run(hn::Add(steps, offset));
     } else {
-      return EncodeVector<Element>::Run(divider.Divide<kReciprocal>(v));
+      return EncodeVector<Element>::Run(divider.template Divide<kReciprocal>(v));
     }
   }
 
@@ -531,7 +483,7 @@ struct Encode {
   }
 
   template <bool kReciprocal, bool kClamp>
-  static HWY_INLINE void Vectors(const Divider& divider, const float* x, std::size_t n,
+  static HWY_INLINE void Vectors(const Quotients& divider, const float* x, std::size_t n,
                                  float zero_or_minimum, Code* codes) {
     const VF offset = hn::Set(DF(), zero_or_minimum);
     std::size_t i = 0;
@@ -547,7 +499,7 @@ struct Encode {
   }
 
   template <bool kReciprocal, bool kClamp>
-  static HWY_INLINE void Step(const Divider& divider, const float* x, VF offset, Code* codes) {
+  static HWY_INLINE void Step(const Quotients& divider, const float* x, VF offset, Code* codes) {
     const VI a = Codes<kReciprocal, kClamp>(divider, hn::LoadU(DF(), x), offset);
     const VI b = Codes<kReciprocal, kClamp>(divider, hn::LoadU(DF(), x + N), offset);
     const VI c = Codes<kReciprocal, kClamp>(divider, hn::LoadU(DF(), x + 2 * N), offset);

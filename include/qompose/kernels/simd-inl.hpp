@@ -40,6 +40,13 @@ using VI = hn::Vec<DI>;
 constexpr std::size_t N = hn::MaxLanes(DF());
 constexpr std::size_t kParts = panel_rows / N;
 
+/// Whether a multiply-add is one instruction, rounded once.
+#if (HWY_ARCH_X86 && HWY_TARGET <= HWY_AVX2) || HWY_ARCH_ARM_A64
+constexpr bool kFused = true;
+#else
+constexpr bool kFused = false;
+#endif
+
 template <class F, std::size_t... I>
 HWY_INLINE void UnrollSequence(std::index_sequence<I...>, F&& f) {
   (f(std::integral_constant<std::size_t, I>()), ...);

@@ -80,7 +80,8 @@ struct ApplyTransform<block_hadamard<kBlock>> {
         if (x != y) std::memcpy(y + done, x + done, (n - done) * sizeof(float));
         return Transform::forward(data, y + done, n - done);
       }
-      WalshHadamard::Run(x + done, y + done, length, count, Transform::normalization(length));
+      WalshHadamard::Run<kBlock>(x + done, y + done, length, count,
+                                 Transform::normalization(length));
       done += count * length;
     }
   }
@@ -93,9 +94,11 @@ struct ApplyTransform<hadamard> {
       if (x != y) std::memcpy(y, x, n * sizeof(float));
       return hadamard::forward(data, y, n);
     }
-    const bool is_mixed = data.order > 1;
-    WalshHadamard::Run(x, y, data.width, n / data.width, is_mixed ? 1.0f : data.factor);
-    if (is_mixed) SignedSums::Run(data.signs.data(), data.order, y, data.width, data.factor);
+    if (data.order == 1) {
+      return WalshHadamard::Run(x, y, data.width, n / data.width, data.factor);
+    }
+    WalshHadamard::Sums(x, y, data.width, data.order);
+    SignedSums::Run(data.signs.data(), data.order, y, data.width, data.factor);
   }
 };
 
