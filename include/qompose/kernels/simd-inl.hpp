@@ -143,6 +143,10 @@ HWY_INLINE UBytes AddToBytes(UBytes v) {
 /// table[v] for a table of kEntries, 16, 32 or 64.
 template <std::size_t kEntries>
 HWY_INLINE UBytes LookUpBytes(const std::uint8_t* table, UBytes v) {
+#if HWY_ARCH_X86 && HWY_TARGET <= HWY_AVX3_DL
+  // Entries past kEntries are never looked up, but a table has room for 64.
+  if constexpr (kEntries > 16) return UBytes{_mm512_permutexvar_epi8(v.raw, LoadBytes(table).raw)};
+#endif
   const UBytes within = kEntries > 16 ? hn::And(v, hn::Set(DU8(), std::uint8_t{15})) : v;
   const auto entries = [&](std::size_t first) QOMPOSE_FLATTEN {
     return hn::TableLookupBytes(hn::LoadDup128(DU8(), table + first), within);
