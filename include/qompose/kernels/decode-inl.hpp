@@ -49,7 +49,10 @@ struct LookUp {
   static constexpr bool kInRegisters = N > 1 && kEntries <= 2 * N;
 
   HWY_INLINE explicit LookUp(const float* table) : table_(table) {
-    if constexpr (kInRegisters) {
+    if constexpr (kInRegisters && kEntries % N == 0) {
+      low_ = hn::LoadU(DF(), table);
+      if constexpr (kEntries > N) high_ = hn::LoadU(DF(), table + N);
+    } else if constexpr (kInRegisters) {
       alignas(64) float entries[2 * N] = {};
       for (std::size_t i = 0; i < kEntries; ++i) entries[i] = table[i];
       low_ = hn::Load(DF(), entries);

@@ -36,7 +36,8 @@ class DecodePanel {
       Layout::width == code_width::half || Layout::width == code_width::single;
   static constexpr bool kIsImage = Layout::has_integers;
   static constexpr bool kIsFields = !kIsPlain && !kIsImage && DecodeFields<Element>::kTakesTop;
-  static constexpr bool kIsTable = !kIsPlain && !kIsImage && !kIsFields && !Layout::is_learned;
+  static constexpr bool kIsTable =
+      !kIsPlain && !kIsImage && !kIsFields && (!Layout::is_learned || Layout::is_shared);
 
  public:
   static constexpr float kFactor =
@@ -45,7 +46,8 @@ class DecodePanel {
   static constexpr std::size_t kColumns = Layout::step;
   static constexpr std::size_t kBytes = Layout::step * Layout::column_bytes;
 
-  HWY_INLINE DecodePanel() : table_(TableOf()) {}
+  /// @param codebooks  of the matrix; read here where all rows share one
+  HWY_INLINE explicit DecodePanel(const float* codebooks) : table_(TableOf(codebooks)) {}
 
   /// Calls use(column, values) for the columns of a unit, in order, for one vector of rows.
   /// @param codebooks  of the panel's rows in this group, where the layout has them
@@ -97,8 +99,6 @@ class DecodePanel {
       return DecodeFields<Element>::FromTop(hn::ShiftLeft<kLeft + 8 - Element::bits>(words));
     } else if constexpr (kIsTable) {
       return table_(Byte<k>(words));
-    } else if constexpr (Layout::is_shared) {
-      return hn::GatherIndex(DF(), codebooks, Byte<k>(words));
     } else {
       constexpr auto kFloats = static_cast<std::int32_t>(Layout::codebook_floats);
       const VI row = hn::Iota(DI(), static_cast<std::int32_t>(part * N));
@@ -115,8 +115,10 @@ class DecodePanel {
   }
 
   static constexpr float kNoTable[2] = {};
-  static HWY_INLINE const float* TableOf() {
-    if constexpr (kIsTable) {
+  static HWY_INLINE const float* TableOf([[maybe_unused]] const float* codebooks) {
+    if constexpr (kIsTable && Layout::is_shared) {
+      return codebooks;
+    } else if constexpr (kIsTable) {
       return kDecodeTable<Element>.data();
     } else {
       return kNoTable;
