@@ -167,17 +167,14 @@ struct DecodeFields<minifloat<kExponent, kMantissa, kSpecials, kOverflow, kInfin
   /// Of finite codes in the top 8 bits of 32, whatever is below. Exponent and mantissa are moved to
   /// their places in a float, which then lacks a power of two; subnormals become subnormals.
   static HWY_INLINE VF FromTop(VI codes) {
-    constexpr int kLacking = 127 - Element::exponent_bias;
     return hn::Mul(hn::BitCast(DF(), MoveFields<kExponent, kMantissa>(codes)),
-                   hn::Set(DF(), PowerOfTwo(kLacking)));
+                   hn::Set(DF(), kLacking));
   }
-
- private:
-  static constexpr float PowerOfTwo(int exponent) {
+  static constexpr float kLacking = [] {
     float power = 1.0f;
-    for (int i = 0; i < exponent; ++i) power *= 2.0f;
+    for (int i = Element::exponent_bias; i < 127; ++i) power *= 2.0f;
     return power;
-  }
+  }();
 };
 
 /// What codes of `Element` stand for before scale and offset.

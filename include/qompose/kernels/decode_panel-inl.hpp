@@ -13,9 +13,11 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <type_traits>
 
 #include "qompose/kernels/decode-inl.hpp"
 #include "qompose/kernels/fields-inl.hpp"
+#include "qompose/kernels/halves-inl.hpp"
 #include "qompose/kernels/simd-inl.hpp"
 
 QOMPOSE_BEFORE_NAMESPACE();
@@ -27,7 +29,8 @@ namespace HWY_NAMESPACE {
 /// offset.
 ///
 /// Formats with an integer image are widened from its bytes, other short ones looked up in
-/// registers, 8-bit floats built from their fields; whatever is left is looked up in memory.
+/// registers, as floats or as their upper halves, and 8-bit floats built from their fields;
+/// whatever is left is looked up in memory.
 template <class Layout>
 class DecodePanel {
   using Element = typename Layout::element;
@@ -35,9 +38,12 @@ class DecodePanel {
   static constexpr bool kIsPlain =
       Layout::width == code_width::half || Layout::width == code_width::single;
   static constexpr bool kIsImage = Layout::has_integers;
-  static constexpr bool kIsFields = !kIsPlain && !kIsImage && DecodeFields<Element>::kTakesTop;
-  static constexpr bool kIsTable =
-      !kIsPlain && !kIsImage && !kIsFields && (!Layout::is_learned || Layout::is_shared);
+  static constexpr bool kIsHalves =
+      !kIsPlain && !kIsImage && !Layout::is_learned && DecodeHalves<Element>::kExists;
+  static constexpr bool kIsFields =
+      !kIsPlain && !kIsImage && !kIsHalves && DecodeFields<Element>::kTakesTop;
+  static constexpr bool kIsTable = !kIsPlain && !kIsImage && !kIsHalves && !kIsFields &&
+                                   (!Layout::is_learned || Layout::is_shared);
 
  public:
   static constexpr float kFactor =
@@ -68,6 +74,14 @@ class DecodePanel {
     } else {
       Unroll<kColumns / 4>([&](auto quad) QOMPOSE_FLATTEN {
         const UBytes fields = Fields<Layout>::template Get<decltype(quad)::value>(unit, part);
+        if constexpr (kIsHalves) {
+          halves_.Quad(fields, [&](auto k, VF values) QOMPOSE_FLATTEN {
+            use(std::integral_constant<std::size_t,
+                                       decltype(quad)::value * 4 + decltype(k)::value>(),
+                values);
+          });
+          return;
+        }
         const VI words = AsWords(Integers(fields));
         Unroll<4>([&](auto k) QOMPOSE_FLATTEN {
           const std::integral_constant<std::size_t, decltype(quad)::value * 4 + decltype(k)::value>
@@ -125,6 +139,7 @@ class DecodePanel {
     }
   }
   LookUp<kIsTable ? Element::bits : 1> table_;
+  DecodeHalves<std::conditional_t<kIsHalves, Element, void>> halves_;
 };
 
 }  // namespace HWY_NAMESPACE
