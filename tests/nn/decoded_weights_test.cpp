@@ -15,7 +15,9 @@ namespace {
 using decoded =
     std::tuple<qp::nf4_g64, qp::nf4_double, qp::fp8_e4m3_channel, qp::fp8_e4m3_block,
                qp::fp8_e5m2_tensor, qp::mxfp6_e3m2, qp::mxfp4, qp::nvfp4, qp::w4_progressive,
-               qp::codebook4, qp::codebook4_shared, qp::ternary_channel>;
+               qp::codebook4, qp::codebook3, qp::quant<qp::codebook<16>, qp::per_group<40>>,
+               qp::quant<qp::codebook<32>, qp::per_channel>, qp::codebook4_shared,
+               qp::quant<qp::fp6_e3m2, qp::per_group<24>>, qp::ternary_channel>;
 
 }  // namespace
 

@@ -49,7 +49,10 @@ struct LookUp {
   static constexpr bool kInRegisters = N > 1 && kEntries <= 2 * N;
 
   HWY_INLINE explicit LookUp(const float* table) : table_(table) {
-    if constexpr (kInRegisters) {
+    if constexpr (kInRegisters && kEntries % N == 0) {
+      low_ = hn::LoadU(DF(), table);
+      if constexpr (kEntries > N) high_ = hn::LoadU(DF(), table + N);
+    } else if constexpr (kInRegisters) {
       alignas(64) float entries[2 * N] = {};
       for (std::size_t i = 0; i < kEntries; ++i) entries[i] = table[i];
       low_ = hn::Load(DF(), entries);
@@ -164,17 +167,14 @@ struct DecodeFields<minifloat<kExponent, kMantissa, kSpecials, kOverflow, kInfin
   /// Of finite codes in the top 8 bits of 32, whatever is below. Exponent and mantissa are moved to
   /// their places in a float, which then lacks a power of two; subnormals become subnormals.
   static HWY_INLINE VF FromTop(VI codes) {
-    constexpr int kLacking = 127 - Element::exponent_bias;
     return hn::Mul(hn::BitCast(DF(), MoveFields<kExponent, kMantissa>(codes)),
-                   hn::Set(DF(), PowerOfTwo(kLacking)));
+                   hn::Set(DF(), kLacking));
   }
-
- private:
-  static constexpr float PowerOfTwo(int exponent) {
+  static constexpr float kLacking = [] {
     float power = 1.0f;
-    for (int i = 0; i < exponent; ++i) power *= 2.0f;
+    for (int i = Element::exponent_bias; i < 127; ++i) power *= 2.0f;
     return power;
-  }
+  }();
 };
 
 /// What codes of `Element` stand for before scale and offset.

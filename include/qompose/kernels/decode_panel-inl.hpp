@@ -13,9 +13,11 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <type_traits>
 
 #include "qompose/kernels/decode-inl.hpp"
 #include "qompose/kernels/fields-inl.hpp"
+#include "qompose/kernels/halves-inl.hpp"
 #include "qompose/kernels/simd-inl.hpp"
 
 QOMPOSE_BEFORE_NAMESPACE();
@@ -27,7 +29,8 @@ namespace HWY_NAMESPACE {
 /// offset.
 ///
 /// Formats with an integer image are widened from its bytes, other short ones looked up in
-/// registers, 8-bit floats built from their fields; whatever is left is looked up in memory.
+/// registers, as floats or as their upper halves, and 8-bit floats built from their fields;
+/// whatever is left is looked up in memory.
 template <class Layout>
 class DecodePanel {
   using Element = typename Layout::element;
@@ -35,8 +38,12 @@ class DecodePanel {
   static constexpr bool kIsPlain =
       Layout::width == code_width::half || Layout::width == code_width::single;
   static constexpr bool kIsImage = Layout::has_integers;
-  static constexpr bool kIsFields = !kIsPlain && !kIsImage && DecodeFields<Element>::kTakesTop;
-  static constexpr bool kIsTable = !kIsPlain && !kIsImage && !kIsFields && !Layout::is_learned;
+  static constexpr bool kIsHalves =
+      !kIsPlain && !kIsImage && !Layout::is_learned && DecodeHalves<Element>::kExists;
+  static constexpr bool kIsFields =
+      !kIsPlain && !kIsImage && !kIsHalves && DecodeFields<Element>::kTakesTop;
+  static constexpr bool kIsTable = !kIsPlain && !kIsImage && !kIsHalves && !kIsFields &&
+                                   (!Layout::is_learned || Layout::is_shared);
 
  public:
   static constexpr float kFactor =
@@ -45,7 +52,8 @@ class DecodePanel {
   static constexpr std::size_t kColumns = Layout::step;
   static constexpr std::size_t kBytes = Layout::step * Layout::column_bytes;
 
-  HWY_INLINE DecodePanel() : table_(TableOf()) {}
+  /// @param codebooks  of the matrix; read here where all rows share one
+  HWY_INLINE explicit DecodePanel(const float* codebooks) : table_(TableOf(codebooks)) {}
 
   /// Calls use(column, values) for the columns of a unit, in order, for one vector of rows.
   /// @param codebooks  of the panel's rows in this group, where the layout has them
@@ -66,6 +74,14 @@ class DecodePanel {
     } else {
       Unroll<kColumns / 4>([&](auto quad) QOMPOSE_FLATTEN {
         const UBytes fields = Fields<Layout>::template Get<decltype(quad)::value>(unit, part);
+        if constexpr (kIsHalves) {
+          halves_.Quad(fields, [&](auto k, VF values) QOMPOSE_FLATTEN {
+            use(std::integral_constant<std::size_t,
+                                       decltype(quad)::value * 4 + decltype(k)::value>(),
+                values);
+          });
+          return;
+        }
         const VI words = AsWords(Integers(fields));
         Unroll<4>([&](auto k) QOMPOSE_FLATTEN {
           const std::integral_constant<std::size_t, decltype(quad)::value * 4 + decltype(k)::value>
@@ -97,8 +113,6 @@ class DecodePanel {
       return DecodeFields<Element>::FromTop(hn::ShiftLeft<kLeft + 8 - Element::bits>(words));
     } else if constexpr (kIsTable) {
       return table_(Byte<k>(words));
-    } else if constexpr (Layout::is_shared) {
-      return hn::GatherIndex(DF(), codebooks, Byte<k>(words));
     } else {
       constexpr auto kFloats = static_cast<std::int32_t>(Layout::codebook_floats);
       const VI row = hn::Iota(DI(), static_cast<std::int32_t>(part * N));
@@ -115,14 +129,17 @@ class DecodePanel {
   }
 
   static constexpr float kNoTable[2] = {};
-  static HWY_INLINE const float* TableOf() {
-    if constexpr (kIsTable) {
+  static HWY_INLINE const float* TableOf([[maybe_unused]] const float* codebooks) {
+    if constexpr (kIsTable && Layout::is_shared) {
+      return codebooks;
+    } else if constexpr (kIsTable) {
       return kDecodeTable<Element>.data();
     } else {
       return kNoTable;
     }
   }
   LookUp<kIsTable ? Element::bits : 1> table_;
+  DecodeHalves<std::conditional_t<kIsHalves, Element, void>> halves_;
 };
 
 }  // namespace HWY_NAMESPACE

@@ -16,6 +16,7 @@
 #include <cstdint>
 
 #include "qompose/kernels/arguments.hpp"
+#include "qompose/kernels/codebook_rows-inl.hpp"
 #include "qompose/kernels/decode_panel-inl.hpp"
 #include "qompose/kernels/panel_access-inl.hpp"
 #include "qompose/kernels/simd-inl.hpp"
@@ -36,6 +37,7 @@ struct FloatMatmul : PanelAccess<Layout> {
   using Arguments = detail::matmul_arguments;
   using Element = typename Layout::element;
   using Decoder = DecodePanel<Layout>;
+  using Rows = CodebookRows<Layout>;
 
   static constexpr bool kInteger = false;
   static constexpr std::size_t kDigits = 1;
@@ -60,7 +62,13 @@ struct FloatMatmul : PanelAccess<Layout> {
   /// Panels [first, last).
   static void Run(const Arguments& a, std::size_t first, std::size_t last) {
     if (a.n_tokens == 1) {
-      for (std::size_t p = first; p < last; ++p) OneToken(a, p);
+      for (std::size_t p = first; p < last; ++p) {
+        if constexpr (Rows::kExists) {
+          OneTokenByRows(a, p);
+        } else {
+          OneToken(a, p);
+        }
+      }
     } else {
       for (std::size_t p = first; p < last; p += kBlockPanels) {
         for (std::size_t t = 0; t < a.n_tokens; t += kBlockTokens) {
@@ -81,7 +89,7 @@ struct FloatMatmul : PanelAccess<Layout> {
     constexpr std::size_t kV = kParts;
     // Sums of every kChains-th column, so that additions do not wait for each other.
     constexpr std::size_t kChains = kV < 4 ? 4 / kV : 1;
-    const Decoder decoder;
+    const Decoder decoder(a.weights.codebooks);
     const auto* x = reinterpret_cast<const float*>(a.x.values);
 
     VF total[kV];
@@ -133,14 +141,52 @@ struct FloatMatmul : PanelAccess<Layout> {
     });
   }
 
+  /// The same where every row has tables of its own, which leave nothing to scale.
+  static HWY_NOINLINE void OneTokenByRows(const Arguments& a, std::size_t p) {
+    static_assert(!Rows::kExists || (!Layout::is_scaled && !Layout::has_offset));
+    const auto* x = reinterpret_cast<const float*>(a.x.values);
+    alignas(64) float sums[panel_rows * N] = {};
+    for (std::size_t g = 0; g < a.geometry.groups; ++g) {
+      std::size_t k = g * a.geometry.group_stride;
+      for (const std::size_t end = k + Access::GroupColumns(a, g); k < end;) {
+        const std::size_t columns = std::min(Rows::kMostColumns, end - k);
+        const float* numbers = x + k;
+        alignas(64) float padded[Rows::kMostColumns];
+        if (columns % N != 0) {
+          numbers = std::copy_n(x + k, columns, padded) - columns;
+          std::fill_n(padded + columns, N - columns % N, 0.0f);
+        }
+        const Rows rows(Access::Codes(a, p, k), columns);
+        rows.MultiplyAdd(Access::Codebooks(a, p, g), numbers, sums);
+        k += columns;
+      }
+    }
+    Each<kParts>([&](auto v) QOMPOSE_FLATTEN {
+      alignas(64) float totals[N];
+      for (std::size_t r = 0; r < N; ++r) {
+        totals[r] = hn::GetLane(hn::SumOfLanes(DF(), hn::Load(DF(), sums + (v * N + r) * N)));
+      }
+      Access::Finish(a, 0, p * panel_rows + v * N, hn::Load(DF(), totals));
+    });
+  }
+
   /// Decodes columns [k, k + columns) of a panel to [columns][16 rows], scales and offsets applied.
   static HWY_INLINE void DecodeColumns(const Arguments& a, std::size_t p, std::size_t k,
                                        std::size_t columns, float* out) {
-    const Decoder decoder;
+    const Decoder decoder(a.weights.codebooks);
     std::size_t g = k / a.geometry.group_stride;
     for (const std::size_t end = k + columns; k < end; ++g) {
       const std::size_t stop =
           std::min(end, g * a.geometry.group_stride + Access::GroupColumns(a, g));
+      const std::uint8_t* w = Access::Codes(a, p, k);
+      if constexpr (Rows::kExists) {
+        const std::size_t count = stop - k;
+        static_assert(kColumns <= Rows::kMostColumns);
+        Rows(w, count).Decode(Access::Codebooks(a, p, g), count, out);
+        out += count * panel_rows;
+        k = stop;
+        continue;
+      }
       VF scale[kParts];
       VF offset[kParts];
       Each<kParts>([&](auto part) QOMPOSE_FLATTEN {
