@@ -31,6 +31,20 @@ TEST_CASE("aligned_buffer: holds zeros at a multiple of 64 bytes", "[core][stora
   CHECK(qp::aligned_buffer<float>().size() == 0);
 }
 
+TEST_CASE("aligned_buffer: large ones start where a huge page may", "[core][storage]") {
+  constexpr std::size_t huge_page = std::size_t{1} << 21;
+  // The second and the last end where the last page becomes a huge one, past their own end.
+  for (const std::size_t size :
+       {huge_page, huge_page * 7 / 4, huge_page * 9 / 2, 4 * huge_page - 1}) {
+    qp::aligned_buffer<unsigned char> buffer(size);
+    CHECK(reinterpret_cast<std::uintptr_t>(buffer.data()) % huge_page == 0);
+    buffer[size - 1] = 1;
+    const qp::aligned_buffer<unsigned char> copy = buffer;
+    CHECK(copy[size - 1] == 1);
+    CHECK(copy[size - 2] == 0);
+  }
+}
+
 TEST_CASE("aligned_buffer: copies are independent and moves leave nothing behind",
           "[core][storage]") {
   qp::aligned_buffer<int> a(3);

@@ -45,6 +45,32 @@ TEST_CASE("thread_pool: the workers take part", "[core][threads]") {
   CHECK(arrived == 2);
 }
 
+TEST_CASE("thread_pool: each thread runs its stretch in order, and others' from the end",
+          "[core][threads]") {
+  constexpr std::size_t n = 101;
+  const qp::thread_pool pool(3);
+  for (int call = 0; call < 200; ++call) {
+    std::vector<std::thread::id> threads(n);
+    std::vector<std::size_t> order(n);
+    std::atomic<std::size_t> count{0};
+    pool.for_each(n, [&](std::size_t i) {
+      const std::size_t at = count++;
+      order[at] = i;
+      threads[at] = std::this_thread::get_id();
+    });
+    REQUIRE(count == n);
+    // The caller's stretch is the first third.
+    std::vector<std::size_t> own;
+    std::vector<std::size_t> taken_by_others;
+    for (std::size_t at = 0; at < n; ++at) {
+      if (order[at] >= n / 3) continue;
+      (threads[at] == std::this_thread::get_id() ? own : taken_by_others).push_back(order[at]);
+    }
+    for (std::size_t k = 0; k < own.size(); ++k) REQUIRE(own[k] == k);
+    for (const std::size_t piece : taken_by_others) REQUIRE(piece >= own.size());
+  }
+}
+
 TEST_CASE("thread_pool: an exception of a piece reaches the caller, and the pool lives on",
           "[core][threads]") {
   const qp::thread_pool pool(3);

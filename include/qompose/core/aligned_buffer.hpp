@@ -45,7 +45,6 @@ class aligned_buffer {
     if (size == 0) return;
     const std::size_t bytes = size * sizeof(T);
     data_ = static_cast<T*>(allocate(bytes));
-    advise_huge_pages(data_, bytes);
   }
   QOMPOSE_INLINE aligned_buffer(const aligned_buffer& other) : aligned_buffer(other.size_) {
     if (size_ > 0) std::memcpy(static_cast<void*>(data_), other.data_, size_ * sizeof(T));
@@ -69,30 +68,31 @@ class aligned_buffer {
 
  private:
   /// Aligned memory with the pointer to give back just before it: the aligned operator new is
-  /// several times slower than the plain one in common C libraries.
+  /// several times slower than the plain one in common C libraries. Large memory starts at a huge
+  /// page; what is skipped for that is never touched, and so takes addresses but no memory.
   QOMPOSE_INLINE static void* allocate(std::size_t bytes) {
-    void* block = ::operator new(bytes + alignment + sizeof(void*));
+    const std::size_t aligned = bytes < huge_page ? alignment : huge_page;
+    void* block = ::operator new(bytes + aligned + aligned / 4 + sizeof(void*));
     const auto first = reinterpret_cast<std::uintptr_t>(block) + sizeof(void*);
-    const std::uintptr_t start = (first + alignment - 1) / alignment * alignment;
+    const std::uintptr_t start = (first + aligned - 1) / aligned * aligned;
     void* data = static_cast<char*>(block) + (start - reinterpret_cast<std::uintptr_t>(block));
     static_cast<void**>(data)[-1] = block;
+    if (aligned == huge_page) advise_huge_pages(data, bytes);
     return data;
   }
 
-  /// Weights that stream from memory lose a tenth of the bandwidth to 4 KiB pages.
+  /// Weights that stream from memory lose up to a third of the bandwidth to 4 KiB pages. The last
+  /// page is a huge one as well where it is nearly full.
   QOMPOSE_INLINE static void advise_huge_pages(void* data, std::size_t bytes) noexcept {
 #if defined(__linux__) && defined(MADV_HUGEPAGE)
-    constexpr std::size_t huge_page = std::size_t{1} << 21;
-    if (bytes < 2 * huge_page) return;
-    const auto address = reinterpret_cast<std::size_t>(data);
-    const std::size_t first = (address + huge_page - 1) / huge_page * huge_page;
-    const std::size_t last = (address + bytes) / huge_page * huge_page;
-    (void)::madvise(static_cast<char*>(data) + (first - address), last - first, MADV_HUGEPAGE);
+    (void)::madvise(data, (bytes + huge_page / 4) / huge_page * huge_page, MADV_HUGEPAGE);
 #else
     (void)data;
     (void)bytes;
 #endif
   }
+
+  static constexpr std::size_t huge_page = std::size_t{1} << 21;
 
   T* data_ = nullptr;
   std::size_t size_ = 0;

@@ -36,7 +36,11 @@ QOMPOSE_INLINE void spin_pause() noexcept {
 
 inline namespace QOMPOSE_ISA {
 
-/// A fixed set of threads that take pieces of a call as they get to them.
+/// A fixed set of threads, each with a stretch of a call's pieces and a hand for those of others.
+///
+/// A thread takes the pieces of its own stretch in order, and then from the ends of the stretches
+/// of others. So each reads one stream of weights in the order of memory, the same one at each
+/// token, and those that are fast or alone do what is left.
 ///
 /// A call is open from its first piece to its last; a thread that arrives late finds it closed and
 /// is not waited for. So a thread that the operating system has put aside costs its share of the
@@ -51,8 +55,8 @@ class thread_pool {
   /// @param spin     how long idle threads stay awake
   explicit thread_pool(std::size_t threads,
                        std::chrono::microseconds spin = std::chrono::microseconds(200))
-      : spin_(spin) {
-    for (std::size_t i = 1; i < threads; ++i) workers_.emplace_back([this] { work(); });
+      : spin_(spin), stretches_(threads) {
+    for (std::size_t i = 1; i < threads; ++i) workers_.emplace_back([this, i] { work(i); });
   }
   thread_pool(const thread_pool&) = delete;
   thread_pool& operator=(const thread_pool&) = delete;
@@ -68,17 +72,20 @@ class thread_pool {
   /// fail.
   template <class F>
   void for_each(std::size_t n, F&& f) const {
-    if (n <= 1 || workers_.empty() || busy_.test_and_set(std::memory_order_acquire)) {
+    if (n <= 1 || n > most_pieces || workers_.empty() ||
+        busy_.test_and_set(std::memory_order_acquire)) {
       serial{}.for_each(n, f);
       return;
     }
     using function = std::remove_reference_t<F>;
     run_ = [](void* context, std::size_t i) { (*static_cast<function*>(context))(i); };
     context_ = const_cast<void*>(static_cast<const void*>(&f));
-    pieces_ = n;
-    next_.store(0, std::memory_order_relaxed);
+    const std::uint64_t threads = stretches_.size();
+    for (std::uint64_t i = 0; i < threads; ++i) {
+      stretches_[i].set(n * i / threads, n * (i + 1) / threads);
+    }
     signal();
-    take_pieces();
+    take_pieces(0);
     // Closed: nobody enters any more, and those inside finish the piece they are at.
     state_.fetch_add(one_call, std::memory_order_acq_rel);
     while ((state_.load(std::memory_order_acquire) & inside_mask) != 0) detail::spin_pause();
@@ -93,6 +100,48 @@ class thread_pool {
   static constexpr std::uint64_t one_call = std::uint64_t{1} << 32;
   static constexpr std::uint64_t inside_mask = one_call - 1;
 
+  static constexpr std::size_t most_pieces = ~std::uint32_t{0};
+
+  /// Pieces that nobody has taken yet, a line of the cache for each thread.
+  class alignas(64) stretch {
+   public:
+    void set(std::uint64_t first, std::uint64_t last) noexcept {
+      ends_.store(pack(first, last), std::memory_order_relaxed);
+    }
+    [[nodiscard]] bool take_first(std::size_t& piece) const noexcept {
+      return take([&](std::uint64_t first, std::uint64_t last) {
+        piece = static_cast<std::size_t>(first);
+        return pack(first + 1, last);
+      });
+    }
+    [[nodiscard]] bool take_last(std::size_t& piece) const noexcept {
+      return take([&](std::uint64_t first, std::uint64_t last) {
+        piece = static_cast<std::size_t>(last - 1);
+        return pack(first, last - 1);
+      });
+    }
+
+   private:
+    // Both ends in one word, so that a piece that two threads want goes to one of them.
+    static constexpr std::uint64_t pack(std::uint64_t first, std::uint64_t last) noexcept {
+      return first << 32 | last;
+    }
+    template <class Shorten>
+    bool take(const Shorten& shorten) const noexcept {
+      std::uint64_t ends = ends_.load(std::memory_order_relaxed);
+      std::uint64_t rest = 0;
+      do {
+        const std::uint64_t first = ends >> 32;
+        const std::uint64_t last = ends & most_pieces;
+        if (first >= last) return false;
+        rest = shorten(first, last);
+      } while (!ends_.compare_exchange_weak(ends, rest, std::memory_order_relaxed));
+      return true;
+    }
+
+    mutable std::atomic<std::uint64_t> ends_{0};
+  };
+
   [[nodiscard]] static bool is_open(std::uint64_t state) noexcept {
     return (state & one_call) != 0;
   }
@@ -103,26 +152,32 @@ class thread_pool {
     if (sleeping_.load(std::memory_order_seq_cst) > 0) state_.notify_all();
   }
 
-  void take_pieces() const {
+  /// Runs the stretch of thread `own`, and then what the others have left.
+  void take_pieces(std::size_t own) const {
     std::size_t i = 0;
-    while ((i = next_.fetch_add(1, std::memory_order_relaxed)) < pieces_) {
-      try {
-        run_(context_, i);
-      } catch (...) {
-        const std::lock_guard<std::mutex> lock(failure_mutex_);
-        if (!failure_) failure_ = std::current_exception();
-      }
+    while (stretches_[own].take_first(i)) run_piece(i);
+    for (std::size_t k = 1; k < stretches_.size(); ++k) {
+      const stretch& other = stretches_[(own + k) % stretches_.size()];
+      while (other.take_last(i)) run_piece(i);
+    }
+  }
+  void run_piece(std::size_t i) const {
+    try {
+      run_(context_, i);
+    } catch (...) {
+      const std::lock_guard<std::mutex> lock(failure_mutex_);
+      if (!failure_) failure_ = std::current_exception();
     }
   }
 
-  void work() const {
+  void work(std::size_t own) const {
     std::uint64_t seen = 0;
     while (true) {
       std::uint64_t state = wait_for_change(seen);
       if (stopping_.load()) return;
       while (is_open(state)) {
         if (!state_.compare_exchange_weak(state, state + 1, std::memory_order_acq_rel)) continue;
-        take_pieces();
+        take_pieces(own);
         state_.fetch_sub(1, std::memory_order_acq_rel);
         break;
       }
@@ -158,8 +213,7 @@ class thread_pool {
   mutable std::exception_ptr failure_;
   mutable void (*run_)(void*, std::size_t) = nullptr;
   mutable void* context_ = nullptr;
-  mutable std::size_t pieces_ = 0;
-  mutable std::atomic<std::size_t> next_{0};
+  mutable std::vector<stretch> stretches_;  ///< of each thread; the caller has the first
   alignas(64) mutable std::atomic<std::uint64_t> state_{0};
   mutable std::atomic<int> sleeping_{0};
   std::atomic<bool> stopping_{false};
