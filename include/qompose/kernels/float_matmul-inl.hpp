@@ -156,7 +156,7 @@ struct FloatMatmul : PanelAccess<Layout> {
           numbers = std::copy_n(x + k, columns, padded) - columns;
           std::fill_n(padded + columns, N - columns % N, 0.0f);
         }
-        const Rows rows(Access::Codes(a, p, k), columns);
+        const Rows rows(Access::Codes(a, p, k, g), columns);
         rows.MultiplyAdd(Access::Codebooks(a, p, g), numbers, sums);
         k += columns;
       }
@@ -178,7 +178,7 @@ struct FloatMatmul : PanelAccess<Layout> {
     for (const std::size_t end = k + columns; k < end; ++g) {
       const std::size_t stop =
           std::min(end, g * a.geometry.group_stride + Access::GroupColumns(a, g));
-      const std::uint8_t* w = Access::Codes(a, p, k);
+      const std::uint8_t* w = Access::Codes(a, p, k, g);
       if constexpr (Rows::kExists) {
         const std::size_t count = stop - k;
         static_assert(kColumns <= Rows::kMostColumns);
@@ -193,7 +193,6 @@ struct FloatMatmul : PanelAccess<Layout> {
         if constexpr (Layout::is_scaled) scale[part] = Scale(a, p, g, part);
         if constexpr (Layout::has_offset) offset[part] = Access::Offset(a, p, g, part);
       });
-      const std::uint8_t* w = Access::Codes(a, p, k, g);
       for (; k < stop; k += Decoder::kColumns, w += Decoder::kBytes) {
         Each<kParts>([&](auto part) QOMPOSE_FLATTEN {
           decoder.Unit(w, part, Access::Codebooks(a, p, g),
