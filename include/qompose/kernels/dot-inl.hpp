@@ -32,11 +32,13 @@ constexpr std::size_t kEndlessRun = ~std::size_t{0};
 /// form in memory, kWeightBytes a byte), `LoadCodes` one quad of a token's codes (8 bytes are x0,
 /// x2, x1, x3 in 16 bits). Sums of at most kRun quads are held in a `Partial` that cannot overflow
 /// (`Start` is 0; `First`, where kRun is not endless, a first product) and then added to int32 by
-/// `Flush`. A weight goes in as w - kShift. `kIsNative` where one instruction does all of it.
+/// `Flush`. A weight goes in as w - kShift. `kIsNative` where one instruction does all of it,
+/// `kTakesAnyByte` where that takes weights of up to 255 whatever kMost is.
 #if QOMPOSE_PLAIN_TARGET
 template <int kMost>
 struct Dot {
   static constexpr bool kIsNative = false;
+  static constexpr bool kTakesAnyByte = false;
   static constexpr std::size_t kRun = kEndlessRun;
   static constexpr int kShift = 0;
   static constexpr std::size_t kCodeBytes = 4;
@@ -73,6 +75,7 @@ struct Dot {
 /// What the targets with byte instructions share: weights and codes go in as they are.
 struct ByteOperands {
   static constexpr bool kIsNative = false;
+  static constexpr bool kTakesAnyByte = false;
   static constexpr std::size_t kRun = kEndlessRun;
   static constexpr int kShift = 0;
   static constexpr std::size_t kCodeBytes = 4;
@@ -97,6 +100,7 @@ struct ByteOperands {
 template <int kMost>
 struct Dot : ByteOperands {
   static constexpr bool kIsNative = true;
+  static constexpr bool kTakesAnyByte = true;
 
   static HWY_INLINE void Add(Partial& sum, Weights w, Codes x) {
 #if HWY_COMPILER_GCC_ACTUAL

@@ -27,6 +27,11 @@ namespace HWY_NAMESPACE {
 /// Fields of panels of `Layout`, four columns (a quad) of one vector of rows at a time.
 template <class Layout>
 struct Fields {
+ private:
+  using OnlyPlane =
+      detail::field_plane<(Layout::element::bits < 8 ? Layout::element::bits : 8), 0, Layout::step>;
+
+ public:
   static constexpr std::size_t kQuads = Layout::step / 4;
   static constexpr std::size_t kUnitBytes = Layout::step * Layout::column_bytes;
 
@@ -50,6 +55,19 @@ struct Fields {
                        Plane<detail::field_plane<1, kFour + kTwo, Layout::step>, quad>(at));
       }
     }
+  }
+
+  /// Whether a unit is one block of bytes that hold nothing but its fields.
+  static constexpr bool kIsOneBlock =
+      Layout::width == code_width::planes &&
+      (Layout::element::bits == 4 || Layout::element::bits == 2 || Layout::element::bits == 1);
+  /// The first bit of the fields of a quad in their bytes.
+  template <std::size_t quad>
+  static constexpr int kPlace = OnlyPlane::shift(4 * quad);
+  /// Fields of a quad where they lie in the block: times 2^kPlace. A mask is all that takes.
+  template <std::size_t quad>
+  static HWY_INLINE UBytes InPlace(UBytes block) {
+    return ShiftAndMask<0, (OnlyPlane::mask << kPlace<quad>)>(block);
   }
 
  private:

@@ -70,14 +70,16 @@ struct IntegerMatmul : PanelAccess<Layout, kGroupCodes> {
   /// The power of two between integers and values; activation scales take it in.
   static constexpr float kCodeFactor = 1.0f / static_cast<float>(1 << Image::exponent);
 
+  // kMostRows of codes meet weights that were unpacked once; processors with AVX-512 have the cache
+  // for more.
 #if HWY_ARCH_X86 && HWY_TARGET <= HWY_AVX3
-  static constexpr std::size_t kPanels = 2, kTokens = 8;
+  static constexpr std::size_t kPanels = 2, kTokens = 8, kMostRows = 128;
 #elif HWY_ARCH_X86 && HWY_TARGET == HWY_AVX2
-  static constexpr std::size_t kPanels = 1, kTokens = 4;
+  static constexpr std::size_t kPanels = 1, kTokens = 4, kMostRows = 64;
 #elif HWY_ARCH_ARM_A64
-  static constexpr std::size_t kPanels = 1, kTokens = 4;
+  static constexpr std::size_t kPanels = 1, kTokens = 4, kMostRows = 64;
 #else
-  static constexpr std::size_t kPanels = 1, kTokens = 2;
+  static constexpr std::size_t kPanels = 1, kTokens = 2, kMostRows = 64;
 #endif
   static constexpr std::size_t kDigits = digits;
   /// Rows of codes of a tile, whole tokens.
@@ -90,7 +92,7 @@ struct IntegerMatmul : PanelAccess<Layout, kGroupCodes> {
                                                                              : 0;
   /// Columns unpacked at a time, and rows of codes that meet them.
   static constexpr std::size_t kColumns = 1024 / Product::kWeightBytes;
-  static constexpr std::size_t kBlockRows = 64 / kTileRows * kTileRows;
+  static constexpr std::size_t kBlockRows = kMostRows / kTileRows * kTileRows;
   /// Quads multiplied without a branch in between: a whole run of sums of 16 bits on AVX2;
   /// elsewhere loops cost next to nothing, and unrolled ones much to compile.
   static constexpr std::size_t kUnrolledQuads = HWY_TARGET == HWY_AVX2 ? 8 : 2;
@@ -123,6 +125,10 @@ struct IntegerMatmul : PanelAccess<Layout, kGroupCodes> {
     static constexpr bool kIsStaged = false;
     static constexpr std::size_t kQuads = Fields<Layout>::kQuads;
     static constexpr std::size_t kBytes = Fields<Layout>::kUnitBytes;
+    static constexpr bool kHasPlaces =
+        Fields<Layout>::kIsOneBlock && Image::is_field && Product::kTakesAnyByte;
+    template <std::size_t quad>
+    static constexpr int kPlace = Fields<Layout>::template kPlace<quad>;
     template <std::size_t quad>
     static HWY_INLINE typename Product::Weights Get(const std::uint8_t* w, std::size_t part) {
       return Product::Prepare(Raise<Element>::Run(Fields<Layout>::template Get<quad>(w, part)));
@@ -133,6 +139,7 @@ struct IntegerMatmul : PanelAccess<Layout, kGroupCodes> {
     static constexpr bool kIsStaged = true;
     static constexpr std::size_t kQuads = 1;
     static constexpr std::size_t kBytes = 64 * Product::kWeightBytes;
+    static constexpr bool kHasPlaces = false;
     template <std::size_t>
     static HWY_INLINE typename Product::Weights Get(const std::uint8_t* w, std::size_t part) {
       return Product::LoadWeights(w + part * 4 * N * Product::kWeightBytes);
@@ -180,6 +187,26 @@ struct IntegerMatmul : PanelAccess<Layout, kGroupCodes> {
     });
   }
 
+  /// The same for all quads of a unit, each to a chain of its own, whose products are those of the
+  /// fields times 2^kPlace: a mask instead of a shift and a mask, and a load for all quads.
+  template <std::size_t n, std::size_t T, class Source>
+  static HWY_INLINE void AddUnitInPlace(const std::uint8_t* w, std::size_t panel_bytes,
+                                        const std::int8_t* x, VI (*chain)[T][n * kParts]) {
+    UBytes block[n * kParts];
+    Each<n * kParts>([&](auto v) QOMPOSE_FLATTEN {
+      block[v] = InRegister(LoadBytes(w + (v / kParts) * panel_bytes + v % kParts * 4 * N));
+    });
+    Unroll<Source::kQuads>([&](auto quad) QOMPOSE_FLATTEN {
+      Each<T>([&](auto m) QOMPOSE_FLATTEN {
+        const typename Product::Codes codes = Product::LoadCodes(x + (quad * T + m) * kCodeBytes);
+        Each<n * kParts>([&](auto v) QOMPOSE_FLATTEN {
+          Product::Add(chain[quad][m][v],
+                       Product::Prepare(Fields<Layout>::template InPlace<quad>(block[v])), codes);
+        });
+      });
+    });
+  }
+
   /// Adds partial sums to whole ones.
   template <class Partial, std::size_t T, std::size_t kV>
   static HWY_INLINE void Flush(const Partial (&partial)[T][kV], VI (&sum)[T][kV]) {
@@ -215,7 +242,11 @@ struct IntegerMatmul : PanelAccess<Layout, kGroupCodes> {
     if constexpr (kRun == kEndlessRun) {
       // Sums of products are int32 from the first on, and each product waits for the sum before it:
       // few sums are split into chains that do not wait for each other.
-      constexpr std::size_t kChains = T * kV >= 4 ? 1 : T * kV == 1 ? 4 : 2;
+      constexpr bool kInPlace = Source::kHasPlaces && T == kDigits;
+      // Groups that are short end sooner than chains pay.
+      constexpr std::size_t kMost = Layout::most_group_columns <= 64 ? 2 : 4;
+      constexpr std::size_t kSpread = T * kV >= 4 ? 1 : T * kV == 1 ? kMost : 2;
+      constexpr std::size_t kChains = kInPlace ? std::max(kSpread, kQuads) : kSpread;
       constexpr std::size_t kBlock =
           std::max<std::size_t>(1, std::max(kUnrolledQuads, kChains) / kQuads);
       VI chain[kChains][T][kV];
@@ -225,11 +256,16 @@ struct IntegerMatmul : PanelAccess<Layout, kGroupCodes> {
       });
       const auto add_units = [&](auto count) QOMPOSE_FLATTEN {
         Unroll<decltype(count)::value>([&](auto u) QOMPOSE_FLATTEN {
-          Unroll<kQuads>([&](auto quad) QOMPOSE_FLATTEN {
-            AddQuad<n, T, Source, decltype(quad)::value, false>(
-                w + u * Source::kBytes, panel_bytes, x + u * kCodes,
-                chain[(u * kQuads + quad) % kChains]);
-          });
+          if constexpr (kInPlace) {
+            AddUnitInPlace<n, T, Source>(w + u * Source::kBytes, panel_bytes, x + u * kCodes,
+                                         &chain[u * kQuads % kChains]);
+          } else {
+            Unroll<kQuads>([&](auto quad) QOMPOSE_FLATTEN {
+              AddQuad<n, T, Source, decltype(quad)::value, false>(
+                  w + u * Source::kBytes, panel_bytes, x + u * kCodes,
+                  chain[(u * kQuads + quad) % kChains]);
+            });
+          }
         });
         w += count * Source::kBytes;
         x += count * kCodes;
@@ -241,7 +277,9 @@ struct IntegerMatmul : PanelAccess<Layout, kGroupCodes> {
       }
       Unroll<kChains>([&](auto c) QOMPOSE_FLATTEN {
         each_sum([&](std::size_t m, std::size_t v) QOMPOSE_FLATTEN {
-          sum[m][v] = c == 0 ? chain[c][m][v] : hn::Add(sum[m][v], chain[c][m][v]);
+          VI part = chain[c][m][v];
+          if constexpr (kInPlace) part = hn::ShiftRight<Source::template kPlace<c % kQuads>>(part);
+          sum[m][v] = c == 0 ? part : hn::Add(sum[m][v], part);
         });
       });
     } else if constexpr (kRun < kQuads) {
@@ -472,7 +510,12 @@ struct IntegerMatmul : PanelAccess<Layout, kGroupCodes> {
   static HWY_NOINLINE void Direct(const Arguments& shared, std::size_t p) {
     const Arguments a = shared;  // a copy, which stores of sums cannot change
     Sums<n, T> sums;
-    Columns<n, T, FromPanel>(a, p, 0, 0, a.geometry.padded_cols, nullptr, sums);
+    // Sums of fields in their places hold so many products.
+    constexpr std::size_t kMostColumns = std::size_t{1} << 16;
+    for (std::size_t k = 0; k < a.geometry.padded_cols; k += kMostColumns) {
+      Columns<n, T, FromPanel>(a, p, 0, k, std::min(kMostColumns, a.geometry.padded_cols - k),
+                               nullptr, sums);
+    }
     Finish<n, T>(a, p, 0, sums);
   }
   template <std::size_t n, std::size_t T>

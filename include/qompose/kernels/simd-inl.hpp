@@ -134,6 +134,13 @@ HWY_INLINE UBytes ShiftAndMask(UBytes v) {
   return hn::And(v, hn::Set(DU8(), static_cast<std::uint8_t>(kMask)));
 }
 HWY_INLINE UBytes OrBytes(UBytes a, UBytes b) { return hn::Or(a, b); }
+/// The same bytes, for compilers that would rather load them again for each of their uses.
+HWY_INLINE UBytes InRegister(UBytes v) {
+#if HWY_ARCH_X86 && HWY_COMPILER_GCC_ACTUAL
+  asm("" : "+v"(v.raw));
+#endif
+  return v;
+}
 /// Each byte plus a number, modulo 256.
 template <int kNumber>
 HWY_INLINE UBytes AddToBytes(UBytes v) {

@@ -201,13 +201,18 @@ struct panel_layout {
       !(is_minimum<typename parts::zero_type> &&
         detail::is_plain_float<typename parts::zero_type::format>);
 
+  /// Columns of a group of rows without end.
+  static constexpr std::size_t most_group_columns = [] {
+    constexpr std::size_t whole = std::size_t{1} << 30;
+    if constexpr (is_scaled) return Spec::granularity_type::group_cols(whole);
+    return whole;
+  }();
   /// Whether scales and minima stand in the panel, before the codes of their groups.
   static constexpr bool interleaves = [] {
     if constexpr (is_scaled && !is_learned && !has_row_scales && !keeps_tight_scales &&
                   !keeps_tight_zeros) {
       constexpr std::size_t whole = std::size_t{1} << 30;
-      return Spec::granularity_type::group_cols(whole) < whole &&
-             Spec::granularity_type::group_rows(whole) == 1;
+      return most_group_columns < whole && Spec::granularity_type::group_rows(whole) == 1;
     } else {
       return false;
     }
@@ -224,8 +229,7 @@ struct panel_layout {
   static constexpr std::size_t head_bytes = block_groups * (scale_bytes + offset_bytes);
   static constexpr std::size_t block_bytes = [] {
     if constexpr (interleaves) {
-      constexpr std::size_t group = Spec::granularity_type::group_cols(std::size_t{1} << 30);
-      return head_bytes + block_groups * round_up(group, step) * column_bytes;
+      return head_bytes + block_groups * round_up(most_group_columns, step) * column_bytes;
     } else {
       return std::size_t{0};
     }
