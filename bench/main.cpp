@@ -19,6 +19,7 @@
 
 #include "linear/rows.hpp"
 #include "qompose/kernels/kernels.hpp"
+#include "zero_overhead/rows.hpp"
 
 namespace {
 
@@ -137,6 +138,7 @@ int main(int argc, char** argv) {
   benchmark::AddCustomContext("target", qompose::target_name());
   qompose_bench::register_limit_rows(options);
   qompose_bench::register_product_rows(options);
+  qompose_bench::register_zero_overhead_rows(options);
   plain_names<benchmark::ConsoleReporter> console(isatty(STDOUT_FILENO) != 0
                                                       ? benchmark::ConsoleReporter::OO_ColorTabular
                                                       : benchmark::ConsoleReporter::OO_Tabular);

@@ -69,6 +69,8 @@ class layer_product final : public product {
   }
 
   [[nodiscard]] std::size_t distinct_rows() const override { return distinct_rows_; }
+  /// The layer itself, for who wants to read its weights.
+  [[nodiscard]] const layer& copy(std::size_t at) const { return copies_[at]; }
   void keep_copies(std::size_t count) override {
     copies_.resize(1);
     while (copies_.size() < count) copies_.push_back(copies_.front());

@@ -10,7 +10,10 @@ import json
 import pathlib
 import platform
 import re
+import subprocess
 import sys
+
+import instruction_counts
 
 # What a composition is compared with: the fastest of these.
 PEERS = {
@@ -21,10 +24,14 @@ PEERS = {
     "bf16": ["onednn/bf16", "onednn/f32", "openblas/f32"],
     "f32": ["onednn/f32", "openblas/f32", "xnnpack/f32"],
 }
-COUNTERS = ["GB/s", "GOP/s", "of_read", "of_peak", "of_bound", "bytes"]
+SPEEDS = ["GB/s", "GOP/s", "of_read", "of_peak"]
+COUNTERS = [*SPEEDS, "of_bound", "bytes", "ratio", *("hand_" + speed for speed in SPEEDS)]
 NAME = re.compile(
     r"(?P<kind>linear|peer)/(?P<format>.+)/(?P<shape>\d+x\d+)/n:(?P<n>\d+)"
     r"(?:/(?P<heat>hot|cold))?(?:/threads:(?P<threads>\d+))?$"
+)
+BY_HAND = re.compile(
+    r"zero_overhead/(?P<composition>\w+)/(?P<shape>\d+x\d+)/(?P<column>n:\d+)(?:/(?:hot|cold))?$"
 )
 
 
@@ -100,6 +107,46 @@ def cell(formats, name, column):
     return text + (f" {ratio:.2f}x" if ratio else "")
 
 
+def add_loops(results, binary):
+    """Beside each row zero_overhead/..., what the innermost loops of both sides are made of."""
+    rows = [row for row in results["rows"] if BY_HAND.match(row["name"]) and "way" in row]
+    if not rows:
+        return
+    try:
+        counts = instruction_counts.count(binary, results["target"], rows[0]["way"])
+    except (OSError, subprocess.CalledProcessError) as problem:
+        print(f"no instruction counts: {problem}")
+        return
+    for row in rows:
+        name = BY_HAND.match(row["name"])
+        for side, loop in counts.get((name["composition"], name["column"]), {}).items():
+            row[side + "_loop"] = loop
+
+
+def print_by_hand(results):
+    """Composed layers beside those written by hand."""
+    rows = [row for row in results["rows"] if BY_HAND.match(row["name"]) and "error" not in row]
+    if not rows:
+        return
+    print(f"\nComposed layers and layers written by hand ({rows[0]['way']})")
+    print("  ratio: time of the composed layer over the hand-written one's; speeds as above;")
+    print("  innermost loop: instructions per 1000 multiply-adds, accesses to the stack\n")
+    width = max(len(row["name"]) for row in rows) - len("zero_overhead/") + 2
+    print(f"  {'':<{width}}{'ratio':<8}{'composed':<18}{'by hand':<18}{'loop':<16}loop by hand")
+    for row in rows:
+        speed, share = ("GB/s", "of_read") if "/n:1/" in row["name"] else ("GOP/s", "of_peak")
+        cells = [
+            f"{row[prefix + speed]:.1f} {100 * row[prefix + share]:.0f}%" for prefix in ("", "hand_")
+        ]
+        loops = [
+            f"{row[side]['per_1000']:.1f}, {row[side]['stack']}" if side in row else ""
+            for side in ("composed_loop", "hand_loop")
+        ]
+        name = row["name"].removeprefix("zero_overhead/")
+        line = f"  {name:<{width}}{row['ratio']:<8.3f}{cells[0]:<18}{cells[1]:<18}"
+        print(f"{line}{loops[0]:<16}{loops[1]}".rstrip())
+
+
 def print_tables(results):
     """What a person reads."""
     print(f"\n{results['processor']}, {results['target']}, {results['date'][:10]}")
@@ -120,6 +167,7 @@ def print_tables(results):
         for name in formats:
             cells = "".join(f"{cell(formats, name, column):<18}" for column in columns)
             print(f"  {name:<{width}}{cells}".rstrip())
+    print_by_hand(results)
     problems = [row for row in results["rows"] if "error" in row]
     if problems:
         print("\nNot timed:")
@@ -208,12 +256,15 @@ def plot(results, shape, threads, formats, path):
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("raw", type=pathlib.Path, help="what --benchmark_out wrote")
+    parser.add_argument("--binary", type=pathlib.Path, help="qompose_bench, to count instructions")
     parser.add_argument("--out", type=pathlib.Path, help="file for the figures")
     parser.add_argument("--results", type=pathlib.Path, help="folder for <date>-<processor>.json")
     parser.add_argument("--plots", type=pathlib.Path, help="folder for linear-<shape>.svg")
     arguments = parser.parse_args()
 
     results = condensed(json.loads(arguments.raw.read_text()))
+    if arguments.binary:
+        add_loops(results, arguments.binary)
     print_tables(results)
     out = arguments.out
     if arguments.results:
@@ -230,7 +281,11 @@ def main():
             suffix = f"-threads{threads}" if threads > 1 else ""
             plot(results, shape, threads, formats, arguments.plots / f"linear-{shape}{suffix}.svg")
     ours_wrong = [
-        row for row in results["rows"] if "error" in row and row["name"].startswith("linear/")
+        row
+        for row in results["rows"]
+        if "error" in row
+        and row["name"].startswith(("linear/", "zero_overhead/"))
+        and not row["error"].startswith("not run")
     ]
     sys.exit(1 if ours_wrong or not results["rows"] else 0)
 
