@@ -84,6 +84,8 @@ struct IntegerMatmul : PanelAccess<Layout, kGroupCodes> {
   static constexpr std::size_t kDigits = digits;
   /// Rows of codes of a tile, whole tokens.
   static constexpr std::size_t kTileRows = std::max(kTokens / kDigits, std::size_t{1}) * kDigits;
+  /// The same for a few tokens, as many as leave their products to the speed of memory.
+  static constexpr std::size_t kFewRows = kTileRows == 8 ? 4 : kTileRows;
   /// For how many tokens floats are cut into digits rather than weights decoded to floats: for all
   /// where the processor multiplies bytes as fast as three floats, for one, which is a matter of
   /// bytes read, elsewhere.
@@ -101,7 +103,19 @@ struct IntegerMatmul : PanelAccess<Layout, kGroupCodes> {
 
   /// Rows of codes in each tile of a product of so many tokens.
   static constexpr std::size_t TileTokens(std::size_t n_tokens) {
-    return n_tokens == 1 ? kDigits : kTileRows;
+    if (n_tokens == 1) return kDigits;
+    return n_tokens * kDigits <= kFewRows ? kFewRows : kTileRows;
+  }
+  /// f(rows of a tile) with a compile-time argument.
+  template <class F>
+  static HWY_INLINE void WithTile(std::size_t n_tokens, F&& f) {
+    if (n_tokens == 1) {
+      f(std::integral_constant<std::size_t, kDigits>());
+    } else if (kFewRows < kTileRows && n_tokens * kDigits <= kFewRows) {
+      f(std::integral_constant<std::size_t, kFewRows>());
+    } else {
+      f(std::integral_constant<std::size_t, kTileRows>());
+    }
   }
   /// Panels [first, last).
   static void Run(const Arguments& a, std::size_t first, std::size_t last) {
@@ -109,6 +123,8 @@ struct IntegerMatmul : PanelAccess<Layout, kGroupCodes> {
     if (a.n_tokens == 1) {
       // One stream in the order of memory: more of them, and lines asked for ahead, were slower.
       OneTile<1, kDigits>(a, first, last);
+    } else if (kFewRows < kTileRows && rows <= kFewRows) {
+      OneTile<1, kFewRows>(a, first, last);
     } else if (rows <= kTileRows) {
       OneTile<kPanels, kTileRows>(a, first, last);
     } else {
@@ -248,7 +264,7 @@ struct IntegerMatmul : PanelAccess<Layout, kGroupCodes> {
       constexpr bool kInPlace = Source::kHasPlaces && T == kDigits;
       // Groups that are short end sooner than chains pay.
       constexpr std::size_t kMost = Layout::most_group_columns <= 64 ? 2 : 4;
-      constexpr std::size_t kSpread = T * kV >= 4 ? 1 : T * kV == 1 ? kMost : 2;
+      constexpr std::size_t kSpread = T * kV > 4 ? 1 : T * kV == 1 ? kMost : 2;
       constexpr std::size_t kChains = kInPlace ? std::max(kSpread, kQuads) : kSpread;
       constexpr std::size_t kBlock =
           std::max<std::size_t>(1, std::max(kUnrolledQuads, kChains) / kQuads);

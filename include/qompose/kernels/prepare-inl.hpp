@@ -83,11 +83,9 @@ struct Prepare {
   static void Run(const detail::prepare_arguments& a, const typename Transform::data& data,
                   std::size_t tile, float* scratch, std::int8_t* codes) {
     if constexpr (kInteger) {
-      if (a.n_tokens == 1) {
-        Codes<TileTokens(1)>(a, data, tile, scratch, codes);
-      } else {
-        Codes<TileTokens(2)>(a, data, tile, scratch, codes);
-      }
+      Matmul::WithTile(a.n_tokens, [&](auto width) {
+        Codes<decltype(width)::value>(a, data, tile, scratch, codes);
+      });
     } else {
       (void)codes;
       Floats(a, data, tile, scratch);

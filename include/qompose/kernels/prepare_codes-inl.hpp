@@ -31,11 +31,7 @@ struct PrepareCodes {
   /// Tile `tile`, tokens [tile * tile_tokens, ...), and its corrections.
   /// @param rows  scratch: tile_tokens rows of codes, detail::code_row_stride apart
   static void Run(const detail::prepare_codes_arguments& a, std::size_t tile, std::int8_t* rows) {
-    if (Matmul::TileTokens(a.n_tokens) == 1) {
-      Tile<1>(a, tile, rows);
-    } else {
-      Tile<Matmul::TileTokens(2)>(a, tile, rows);
-    }
+    Matmul::WithTile(a.n_tokens, [&](auto width) { Tile<decltype(width)::value>(a, tile, rows); });
   }
 
  private:
