@@ -565,6 +565,7 @@ struct IntegerMatmul : PanelAccess<Layout, kGroupCodes> {
     }
   }
 
+#if !QOMPOSE_PLAIN_TARGET
   /// Columns [k, k + columns) of a panel as the bytes (field - zero point) * scale + 128.
   static HWY_INLINE void UnpackImage(const Arguments& a, std::size_t p, std::size_t k,
                                      std::size_t columns, std::uint8_t* out) {
@@ -650,14 +651,17 @@ struct IntegerMatmul : PanelAccess<Layout, kGroupCodes> {
       Finish<n, T>(a, p, first_tile + t, sums[t]);
     }
   }
+#endif  // QOMPOSE_PLAIN_TARGET
 
   /// A block of rows of codes and n panels.
   template <std::size_t n>
   static HWY_NOINLINE void Block(const Arguments& shared, std::size_t p, std::size_t first_row) {
     const Arguments a = shared;  // a copy, which stores of sums cannot change
+#if !QOMPOSE_PLAIN_TARGET
     if constexpr (kStagesImage) {
       if (IsExact(a)) return ImageBlock<n>(a, p, first_row);
     }
+#endif
     using Source = std::conditional_t<kStages, FromStage, FromPanel>;
     const panel_geometry& geometry = a.geometry;
     alignas(64) std::uint8_t stage[kStages ? n * kColumns * panel_rows * Product::kWeightBytes : 1];
