@@ -1,0 +1,239 @@
+// SPDX-License-Identifier: Apache-2.0
+// No #pragma once: compiled once per target.
+
+/// @file
+/// @brief The micro-kernel of integer products: codes of a few tokens meet columns of a few panels.
+
+#if defined(QOMPOSE_KERNELS_DOT_COLUMNS_INL_HPP_) == defined(HWY_TARGET_TOGGLE)
+#ifdef QOMPOSE_KERNELS_DOT_COLUMNS_INL_HPP_
+#undef QOMPOSE_KERNELS_DOT_COLUMNS_INL_HPP_
+#else
+#define QOMPOSE_KERNELS_DOT_COLUMNS_INL_HPP_
+#endif
+
+#include <algorithm>
+#include <bit>
+#include <cstddef>
+#include <cstdint>
+#include <type_traits>
+
+#include "qompose/kernels/dot-inl.hpp"
+#include "qompose/kernels/fields-inl.hpp"
+#include "qompose/kernels/simd-inl.hpp"
+
+QOMPOSE_BEFORE_NAMESPACE();
+namespace qompose {
+inline namespace QOMPOSE_ISA {
+namespace HWY_NAMESPACE {
+
+/// Dot products over columns of panels of `Layout`, all of one group.
+template <class Layout>
+struct DotColumns {
+  using Element = typename Layout::element;
+  using Image = integer_image<Element>;
+  using Product = Dot<Image::most_raised>;
+  static constexpr std::size_t kCodeBytes = Product::kCodeBytes;
+
+  /// Quads multiplied without a branch in between: a whole run of sums of 16 bits on AVX2;
+  /// elsewhere loops cost next to nothing, and unrolled ones much to compile.
+  static constexpr std::size_t kUnrolledQuads = HWY_TARGET == HWY_AVX2 ? 8 : 2;
+  /// Rows of codes that registers have chains for, one for each place of a field.
+  static constexpr std::size_t kMostRowsInPlace = 3;
+
+  /// Weights unpacked in registers.
+  struct FromPanel {
+    static constexpr bool kIsStaged = false;
+    static constexpr std::size_t kQuads = Fields<Layout>::kQuads;
+    static constexpr std::size_t kBytes = Fields<Layout>::kUnitBytes;
+    static constexpr bool kHasPlaces =
+        Fields<Layout>::kIsOneBlock && Image::is_field && Product::kTakesAnyByte;
+    template <std::size_t quad>
+    static constexpr int kPlace = Fields<Layout>::template kPlace<quad>;
+    template <std::size_t quad>
+    static HWY_INLINE typename Product::Weights Get(const std::uint8_t* w, std::size_t part) {
+      return Product::Prepare(Raise<Element>::Run(Fields<Layout>::template Get<quad>(w, part)));
+    }
+  };
+  /// Weights unpacked before.
+  struct FromStage {
+    static constexpr bool kIsStaged = true;
+    static constexpr std::size_t kQuads = 1;
+    static constexpr std::size_t kBytes = 64 * Product::kWeightBytes;
+    static constexpr bool kHasPlaces = false;
+    template <std::size_t>
+    static HWY_INLINE typename Product::Weights Get(const std::uint8_t* w, std::size_t part) {
+      return Product::LoadWeights(w + part * 4 * N * Product::kWeightBytes);
+    }
+  };
+
+  /// One quad of columns of n panels meets the codes of T tokens at x.
+  /// @tparam starts  whether `sums` begin here
+  template <std::size_t n, std::size_t T, class Source, std::size_t quad, bool starts>
+  static HWY_INLINE void AddQuad(const std::uint8_t* w, std::size_t panel_bytes,
+                                 const std::int8_t* x,
+                                 typename Product::Partial (&sums)[T][n * kParts]) {
+    typename Product::Weights weights[n * kParts];
+    Each<n * kParts>([&](auto v) QOMPOSE_FLATTEN {
+      weights[v] = Source::template Get<quad>(w + (v / kParts) * panel_bytes, v % kParts);
+    });
+    Each<T>([&](auto m) QOMPOSE_FLATTEN {
+      const typename Product::Codes codes = Product::LoadCodes(x + (quad * T + m) * kCodeBytes);
+      Each<n * kParts>([&](auto v) QOMPOSE_FLATTEN {
+        if constexpr (starts) {
+          Product::First(sums[m][v], weights[v], codes);
+        } else {
+          Product::Add(sums[m][v], weights[v], codes);
+        }
+      });
+    });
+  }
+
+  /// The same for all quads of a unit, each to a chain of its own, whose products are those of the
+  /// fields times 2^kPlace: a mask instead of a shift and a mask, and a load for all quads.
+  template <std::size_t n, std::size_t T, class Source>
+  static HWY_INLINE void AddUnitInPlace(const std::uint8_t* w, std::size_t panel_bytes,
+                                        const std::int8_t* x, VI (*chain)[T][n * kParts]) {
+    UBytes block[n * kParts];
+    Each<n * kParts>([&](auto v) QOMPOSE_FLATTEN {
+      block[v] = InRegister(LoadBytes(w + (v / kParts) * panel_bytes + v % kParts * 4 * N));
+    });
+    Unroll<Source::kQuads>([&](auto quad) QOMPOSE_FLATTEN {
+      Each<T>([&](auto m) QOMPOSE_FLATTEN {
+        const typename Product::Codes codes = Product::LoadCodes(x + (quad * T + m) * kCodeBytes);
+        Each<n * kParts>([&](auto v) QOMPOSE_FLATTEN {
+          Product::Add(chain[quad][m][v],
+                       Product::Prepare(Fields<Layout>::template InPlace<quad>(block[v])), codes);
+        });
+      });
+    });
+  }
+
+  /// Adds partial sums to whole ones.
+  template <class Partial, std::size_t T, std::size_t kV>
+  static HWY_INLINE void Flush(const Partial (&partial)[T][kV], VI (&sum)[T][kV]) {
+    Each<T>([&](auto m) QOMPOSE_FLATTEN {
+      Each<kV>([&](auto v)
+                   QOMPOSE_FLATTEN { sum[m][v] = Product::Flush(sum[m][v], partial[m][v]); });
+    });
+  }
+
+  /// sum[m][v] = start(m, v) + the dot products of `columns` columns.
+  ///
+  /// Units follow each other without a branch where that helps: short loops spend their time on
+  /// moving sums between registers.
+  template <std::size_t n, std::size_t T, class Source, class Start>
+  static HWY_INLINE void Multiply(const std::uint8_t* w, std::size_t panel_bytes,
+                                  const std::int8_t* x, std::size_t columns, Start&& start,
+                                  VI (&sum)[T][n * kParts]) {
+    using Partial = typename Product::Partial;
+    constexpr std::size_t kV = n * kParts;
+    constexpr std::size_t kQuads = Source::kQuads;
+    constexpr std::size_t kRun = Product::kRun;
+    constexpr std::size_t kCodes = kQuads * T * kCodeBytes;
+    std::size_t units = columns / 4 / kQuads;
+
+    const auto each_sum = [](auto&& use) QOMPOSE_FLATTEN {
+      Each<T>([&](auto m)
+                  QOMPOSE_FLATTEN { Each<kV>([&](auto v) QOMPOSE_FLATTEN { use(m, v); }); });
+    };
+    const auto set_start = [&]() QOMPOSE_FLATTEN {
+      each_sum([&](std::size_t m, std::size_t v) QOMPOSE_FLATTEN { sum[m][v] = start(m, v); });
+    };
+
+    if constexpr (kRun == kEndlessRun) {
+      // Sums of products are int32 from the first on, and each product waits for the sum before it:
+      // few sums are split into chains that do not wait for each other.
+      constexpr bool kInPlace = Source::kHasPlaces && T <= kMostRowsInPlace;
+      // Groups that are short end sooner than chains pay.
+      constexpr std::size_t kMost = Layout::most_group_columns <= 64 ? 2 : 4;
+      constexpr std::size_t kSpread = T * kV > 4 ? 1 : T * kV == 1 ? kMost : 2;
+      constexpr std::size_t kChains = kInPlace ? std::max(kSpread, kQuads) : kSpread;
+      constexpr std::size_t kBlock =
+          std::max<std::size_t>(1, std::max(kUnrolledQuads, kChains) / kQuads);
+      VI chain[kChains][T][kV];
+      Each<kChains>([&](auto c) QOMPOSE_FLATTEN {
+        each_sum([&](std::size_t m, std::size_t v)
+                     QOMPOSE_FLATTEN { chain[c][m][v] = c == 0 ? start(m, v) : hn::Zero(DI()); });
+      });
+      const auto add_units = [&](auto count) QOMPOSE_FLATTEN {
+        Unroll<decltype(count)::value>([&](auto u) QOMPOSE_FLATTEN {
+          if constexpr (kInPlace) {
+            AddUnitInPlace<n, T, Source>(w + u * Source::kBytes, panel_bytes, x + u * kCodes,
+                                         &chain[u * kQuads % kChains]);
+          } else {
+            Unroll<kQuads>([&](auto quad) QOMPOSE_FLATTEN {
+              AddQuad<n, T, Source, decltype(quad)::value, false>(
+                  w + u * Source::kBytes, panel_bytes, x + u * kCodes,
+                  chain[(u * kQuads + quad) % kChains]);
+            });
+          }
+        });
+        w += count * Source::kBytes;
+        x += count * kCodes;
+        units -= count;
+      };
+      while (units >= kBlock) add_units(std::integral_constant<std::size_t, kBlock>());
+      if constexpr (kBlock > 1) {
+        while (units > 0) add_units(std::integral_constant<std::size_t, 1>());
+      }
+      Unroll<kChains>([&](auto c) QOMPOSE_FLATTEN {
+        each_sum([&](std::size_t m, std::size_t v) QOMPOSE_FLATTEN {
+          VI part = chain[c][m][v];
+          if constexpr (kInPlace) part = hn::ShiftRight<Source::template kPlace<c % kQuads>>(part);
+          sum[m][v] = c == 0 ? part : hn::Add(sum[m][v], part);
+        });
+      });
+    } else if constexpr (kRun < kQuads) {
+      // A unit is longer than a run.
+      set_start();
+      for (; units > 0; --units, w += Source::kBytes, x += kCodes) {
+        Partial partial[T][kV];
+        Unroll<kQuads>([&](auto quad) QOMPOSE_FLATTEN {
+          AddQuad<n, T, Source, decltype(quad)::value, quad % kRun == 0>(w, panel_bytes, x,
+                                                                         partial);
+          if constexpr ((quad + 1) % kRun == 0 || quad + 1 == kQuads) Flush(partial, sum);
+        });
+      }
+    } else {
+      // A power of two, so that runs end where groups do.
+      constexpr std::size_t kUnits = std::bit_floor(std::min(kRun, kUnrolledQuads) / kQuads);
+      bool is_first = true;
+      // `count` units, or as many of them as are left.
+      const auto run = [&](auto count, std::size_t times) QOMPOSE_FLATTEN {
+        Partial partial[T][kV];
+        if constexpr (decltype(count)::value == 1) {
+          each_sum([&](std::size_t m, std::size_t v)
+                       QOMPOSE_FLATTEN { partial[m][v] = Product::Start(); });
+        }
+        for (std::size_t i = 0; i < times; ++i, w += count * Source::kBytes, x += count * kCodes) {
+          Unroll<decltype(count)::value>([&](auto u) QOMPOSE_FLATTEN {
+            Unroll<kQuads>([&](auto quad) QOMPOSE_FLATTEN {
+              constexpr bool kStarts = decltype(count)::value > 1 && u + quad == 0;
+              AddQuad<n, T, Source, decltype(quad)::value, kStarts>(
+                  w + u * Source::kBytes, panel_bytes, x + u * kCodes, partial);
+            });
+          });
+        }
+        // Only now, so that the sums take no registers during the first run.
+        if (is_first) set_start();
+        is_first = false;
+        Flush(partial, sum);
+        units -= count * times;
+      };
+      if constexpr (kUnits > 1) {
+        while (units >= kUnits) run(std::integral_constant<std::size_t, kUnits>(), 1);
+      }
+      while (units > 0) {
+        run(std::integral_constant<std::size_t, 1>(), std::min(units, kRun / kQuads));
+      }
+      if (is_first) set_start();
+    }
+  }
+};
+
+}  // namespace HWY_NAMESPACE
+}  // namespace QOMPOSE_ISA
+}  // namespace qompose
+QOMPOSE_AFTER_NAMESPACE();
+
+#endif  // toggle
