@@ -93,8 +93,11 @@ struct IntegerMatmul : PanelAccess<Layout, kGroupCodes> {
   static constexpr std::size_t kMostDigitTokens = Product::kIsNative         ? kAnyNumber
                                                   : Product::kCodeBytes == 4 ? kOneToken
                                                                              : 0;
-  /// Bytes need no unpacking where they are multiplied as they are.
-  static constexpr bool kStages = Layout::width != code_width::byte || Product::kWeightBytes != 1;
+  /// Bytes need no unpacking where they are multiplied as they are, and single planes take so
+  /// little that a native product hides it in every tile, unless groups are short.
+  static constexpr bool kStages =
+      (Layout::width != code_width::byte || Product::kWeightBytes != 1) &&
+      !(FromPanel::kHasPlaces && Layout::most_group_columns > 64);
   /// Columns unpacked at a time, and rows of codes that meet them.
   static constexpr std::size_t kColumns = kStages ? 1024 / Product::kWeightBytes : 4096;
   static constexpr std::size_t kBlockRows = kMostRows / kTileRows * kTileRows;
@@ -135,10 +138,6 @@ struct IntegerMatmul : PanelAccess<Layout, kGroupCodes> {
   }
 
  private:
-  /// Weights whose type promises int8 are staged as such where any byte can be multiplied.
-  static constexpr bool kStagesImage = Layout::has_image && kIntegerScales && kHasOffset &&
-                                       Image::is_field && Product::kTakesAnyByte;
-
   /// Sums of T tokens and n panels between stretches of columns.
   template <std::size_t n, std::size_t T>
   struct Sums {
@@ -373,103 +372,10 @@ struct IntegerMatmul : PanelAccess<Layout, kGroupCodes> {
     }
   }
 
-#if !QOMPOSE_PLAIN_TARGET
-  /// Columns [k, k + columns) of a panel as the bytes (field - zero point) * scale + 128.
-  static HWY_INLINE void UnpackImage(const Arguments& a, std::size_t p, std::size_t k,
-                                     std::size_t columns, std::uint8_t* out) {
-    const auto low_bytes = hn::Set(DU16(), std::uint16_t{255});
-    const std::size_t end = k + columns;
-    for (std::size_t g = k / a.geometry.group_stride; k < end; ++g) {
-      const std::uint8_t* w = Access::Codes(a, p, k, g);
-      // Words of a row's scale twice, and of four bytes 128 - zero point * scale.
-      hn::Vec<DU16> scale[kParts];
-      UBytes shift[kParts];
-      Each<kParts>([&](auto part) QOMPOSE_FLATTEN {
-        const VI s = Access::IntegerScale(a, p, g, part);
-        scale[part] = hn::BitCast(DU16(), hn::Or(s, hn::ShiftLeft<16>(s)));
-        VI z = hn::Zero(DI());
-        if constexpr (kHasOffset) z = Access::ZeroPoint(a, p, g, part);
-        const VI lacking = hn::Sub(hn::Set(DI(), 128), hn::Mul(z, s));
-        const VI byte = hn::And(lacking, hn::Set(DI(), 255));
-        shift[part] = hn::BitCast(DU8(), hn::Mul(byte, hn::Set(DI(), 0x01010101)));
-      });
-      const std::size_t stop =
-          std::min(end, g * a.geometry.group_stride + Access::GroupColumns(a, g));
-      for (; k < stop; k += Layout::step, w += FromPanel::kBytes) {
-        Unroll<FromPanel::kQuads>([&](auto quad) QOMPOSE_FLATTEN {
-          Each<kParts>([&](auto part) QOMPOSE_FLATTEN {
-            const auto pairs =
-                hn::BitCast(DU16(), FromPanel::template Get<decltype(quad)::value>(w, part));
-            const auto even = hn::Mul(hn::And(pairs, low_bytes), scale[part]);
-            const auto odd = hn::Mul(hn::ShiftRight<8>(pairs), scale[part]);
-            const auto both = hn::Or(hn::And(even, low_bytes), hn::ShiftLeft<8>(odd));
-            StoreBytes(hn::Add(hn::BitCast(DU8(), both), shift[part]), out + part * 4 * N);
-          });
-          out += FromStage::kBytes;
-        });
-      }
-    }
-  }
-
-  /// The same as Block for weights whose type promises int8: their groups need no sums of their
-  /// own.
-  template <std::size_t n>
-  static HWY_INLINE void ImageBlock(const Arguments& a, std::size_t p, std::size_t first_row) {
-    constexpr std::size_t T = kTileRows;
-    const panel_geometry& geometry = a.geometry;
-    alignas(64) std::uint8_t stage[n * kColumns * panel_rows];
-    Sums<n, T> sums[kBlockRows / T];
-    const std::size_t first_tile = first_row / T;
-    const std::size_t tiles = divide_up(std::min(kBlockRows, a.n_tokens * kDigits - first_row), T);
-    for (std::size_t t = 0; t < tiles; ++t) {
-      // What the bytes are raised by meets the sum of all codes of a token.
-      float codes[T] = {};
-      for (std::size_t g = 0; g < geometry.groups; ++g) {
-        const std::size_t at = ((first_tile + t) * geometry.groups + g) * T;
-        for (std::size_t m = 0; m < T; ++m) codes[m] += a.x.sums[at + m];
-      }
-      Each<T>([&](auto m) QOMPOSE_FLATTEN {
-        const VI start = hn::Set(DI(), -128 * static_cast<std::int32_t>(codes[m]));
-        Each<n * kParts>([&](auto v) QOMPOSE_FLATTEN { sums[t].group[m][v] = start; });
-      });
-    }
-    for (std::size_t k = 0; k < geometry.padded_cols; k += kColumns) {
-      const std::size_t columns = std::min(kColumns, geometry.padded_cols - k);
-      for (std::size_t j = 0; j < n; ++j) {
-        UnpackImage(a, p + j, k, columns, stage + j * columns * panel_rows);
-      }
-      for (std::size_t t = 0; t < tiles; ++t) {
-        const auto* x = reinterpret_cast<const std::int8_t*>(a.x.values) +
-                        ((first_tile + t) * geometry.padded_cols + k) / 4 * T * kCodeBytes;
-        VI sum[T][n * kParts];
-        Columns::template Multiply<n, T, FromStage>(
-            stage, columns * panel_rows, x, columns,
-            [&](std::size_t m, std::size_t v) QOMPOSE_FLATTEN { return sums[t].group[m][v]; }, sum);
-        Each<T>([&](auto m) QOMPOSE_FLATTEN {
-          Each<n * kParts>([&](auto v) QOMPOSE_FLATTEN { sums[t].group[m][v] = sum[m][v]; });
-        });
-      }
-    }
-    for (std::size_t t = 0; t < tiles; ++t) {
-      Each<T>([&](auto m) QOMPOSE_FLATTEN {
-        Each<n * kParts>([&](auto v) QOMPOSE_FLATTEN {
-          sums[t].total[m][v] = hn::BitCast(DF(), sums[t].group[m][v]);
-        });
-      });
-      Finish<n, T>(a, p, first_tile + t, sums[t]);
-    }
-  }
-#endif  // QOMPOSE_PLAIN_TARGET
-
   /// A block of rows of codes and n panels.
   template <std::size_t n>
   static HWY_NOINLINE void Block(const Arguments& shared, std::size_t p, std::size_t first_row) {
     const Arguments a = shared;  // a copy, which stores of sums cannot change
-#if !QOMPOSE_PLAIN_TARGET
-    if constexpr (kStagesImage) {
-      if (IsExact(a)) return ImageBlock<n>(a, p, first_row);
-    }
-#endif
     using Source = std::conditional_t<kStages, FromStage, FromPanel>;
     const panel_geometry& geometry = a.geometry;
     alignas(64) std::uint8_t stage[kStages ? n * kColumns * panel_rows * Product::kWeightBytes : 1];

@@ -178,11 +178,6 @@ struct panel_layout {
     }
   }();
   static constexpr std::size_t exact_columns = std::size_t{1} << 15;
-  /// Whether the type promises that (code - zero point) times inner scale is an int8.
-  static constexpr bool has_image = [] {
-    if constexpr (has_integer_scales) return detail::has_image<typename Spec::scale_type>;
-    return false;
-  }();
 
   /// Format of the scales in a panel: that of the scale slot where it is a plain float or e8m0, the
   /// inner scales' own where a row shares the outer one, else fp32.
