@@ -43,16 +43,17 @@ struct FloatMatmul : PanelAccess<Layout> {
   static constexpr std::size_t kDigits = 1;
 
 #if HWY_ARCH_X86 && HWY_TARGET <= HWY_AVX3
-  static constexpr std::size_t kPanels = 2, kTokens = 8;
+  static constexpr std::size_t kPanels = 2, kTokens = 8, kBlockTokens = 192;
 #elif HWY_ARCH_X86 && HWY_TARGET == HWY_AVX2
-  static constexpr std::size_t kPanels = 1, kTokens = 6;
+  static constexpr std::size_t kPanels = 1, kTokens = 6, kBlockTokens = 96;
 #elif HWY_ARCH_ARM_A64
-  static constexpr std::size_t kPanels = 1, kTokens = 4;
+  static constexpr std::size_t kPanels = 1, kTokens = 4, kBlockTokens = 96;
 #else
-  static constexpr std::size_t kPanels = 1, kTokens = 2;
+  static constexpr std::size_t kPanels = 1, kTokens = 2, kBlockTokens = 96;
 #endif
-  /// Columns decoded at a time, tokens that meet them, and panels that share a block's activations.
-  static constexpr std::size_t kColumns = 256, kBlockTokens = 96, kBlockPanels = 8;
+  /// Columns decoded at a time, which kBlockTokens tokens meet, and panels that share a block's
+  /// activations.
+  static constexpr std::size_t kColumns = 256, kBlockPanels = 8;
   static_assert(kBlockTokens % kTokens == 0 && kBlockPanels % kPanels == 0);
 
   static constexpr std::size_t TileTokens(std::size_t n_tokens) {
