@@ -38,7 +38,8 @@ struct StoreScaled {
 /// both scales, so that the result is exact up to that product.
 ///
 /// A few tokens meet fields unpacked in registers; for more, the fields of a stretch of columns are
-/// unpacked into L1 once and meet all tiles of a block of tokens there.
+/// unpacked into L1 once and meet all tiles of a block of tokens there, unless they are as well
+/// unpacked for each tile (`kStages`).
 ///
 /// @tparam kGroupCodes  whether activation codes have a scale for each group instead of each token
 /// @tparam Output       who takes the results: @ref StoreScaled, or a function object such as
@@ -101,6 +102,7 @@ struct IntegerMatmul : PanelAccess<Layout, kGroupCodes> {
   /// Columns unpacked at a time, and rows of codes that meet them.
   static constexpr std::size_t kColumns = kStages ? 1024 / Product::kWeightBytes : 4096;
   static constexpr std::size_t kBlockRows = kMostRows / kTileRows * kTileRows;
+
   /// Rows of codes in each tile of a product of so many tokens.
   static constexpr std::size_t TileTokens(std::size_t n_tokens) {
     if (n_tokens == 1) return kDigits;
@@ -109,12 +111,13 @@ struct IntegerMatmul : PanelAccess<Layout, kGroupCodes> {
   /// f(rows of a tile) with a compile-time argument.
   template <class F>
   static HWY_INLINE void WithTile(std::size_t n_tokens, F&& f) {
-    if (n_tokens == 1) {
-      f(std::integral_constant<std::size_t, kDigits>());
-    } else if (kFewRows < kTileRows && n_tokens * kDigits <= kFewRows) {
+    const std::size_t rows = TileTokens(n_tokens);
+    if (rows == kTileRows) {
+      f(std::integral_constant<std::size_t, kTileRows>());
+    } else if (rows == kFewRows) {
       f(std::integral_constant<std::size_t, kFewRows>());
     } else {
-      f(std::integral_constant<std::size_t, kTileRows>());
+      f(std::integral_constant<std::size_t, kDigits>());
     }
   }
   /// Panels [first, last).
