@@ -41,18 +41,15 @@
 #include "qompose/formats/fp16.hpp"
 #include "qompose/formats/fp32.hpp"
 #include "qompose/formats/int_n.hpp"
+#include "qompose/packing/code_layout.hpp"
 #include "qompose/packing/integer_image.hpp"
 #include "qompose/recipe/bits.hpp"
 #include "qompose/recipe/quant.hpp"
 
 namespace qompose {
 
-/// Rows of a panel.
-inline constexpr std::size_t panel_rows = 16;
 /// Raised whenever bytes of the layout change place, so that a file tells which one it holds.
 inline constexpr int panel_layout_version = 3;
-/// Columns of the widest unit; every group is padded to at most a multiple of this.
-inline constexpr std::size_t widest_panel_step = 32;
 
 namespace detail {
 
@@ -105,55 +102,18 @@ struct row_scaled<ScaleFormat> {
 
 }  // namespace detail
 
-/// How the codes of a format lie in a panel.
-enum class code_width { planes, byte, half, single };
-
 /// What the kernels know of a tensor spec at compile time.
 template <tensor_spec Spec>
-struct panel_layout {
+struct panel_layout : code_layout<typename detail::spec_parts<Spec>::element> {
+  using codes = code_layout<typename detail::spec_parts<Spec>::element>;
+  using codes::column_bytes;
+  using codes::is_learned;
+  using codes::step;
+  using typename codes::element;
   using parts = detail::spec_parts<Spec>;
-  using element = typename parts::element;
 
   static constexpr bool is_scaled = parts::has_scale;
-  static constexpr bool is_learned = parts::has_codebook;
-  static constexpr bool is_shared = is_shared_codebook<element>;
   static constexpr bool has_offset = parts::has_zero;
-
-  static constexpr code_width width = element::bits > 16  ? code_width::single
-                                      : element::bits > 8 ? code_width::half
-                                      : element::bits > 6 ? code_width::byte
-                                                          : code_width::planes;
-  static_assert(element::bits <= 8 || detail::is_plain_float<element>,
-                "qompose: linear: a format wider than 8 bits is not fp16, bf16 or fp32; use one of "
-                "these for weights");
-
-  /// Columns of a unit, to which groups are padded.
-  static constexpr std::size_t step = width != code_width::planes ? 8
-                                      : element::bits % 2 == 1    ? 32
-                                      : element::bits % 4 == 2    ? 16
-                                                                  : 8;
-  /// Bytes of one panel column.
-  static constexpr std::size_t column_bytes = width == code_width::planes
-                                                  ? static_cast<std::size_t>(2 * element::bits)
-                                              : width == code_width::byte ? 16
-                                              : width == code_width::half ? 32
-                                                                          : 64;
-
-  /// code = field + field_offset.
-  static constexpr int field_offset = [] {
-    if constexpr (element::bits <= 8 && std::is_signed_v<typename element::storage_type>) {
-      return -(1 << (element::bits - 1));
-    } else {
-      return 0;
-    }
-  }();
-
-  /// Whether the codes stand for small integers that products can take from panels.
-  static constexpr bool has_integers =
-      integer_image<element>::exists && (integer_image<element>::is_field || element::bits <= 6);
-
-  /// Floats of one codebook: one for every code that the bits can spell.
-  static constexpr std::size_t codebook_floats = is_learned ? std::size_t{1} << element::bits : 0;
 
   /// Scales in two levels, of which a row shares the outer one: panels hold the inner ones as they
   /// are and a float a row, so that the outer level costs the products nothing.
