@@ -12,6 +12,9 @@
 #include "qompose/cache/cache_parts.hpp"
 #include "qompose/cache/contiguous.hpp"
 #include "qompose/cache/keep_all.hpp"
+#include "qompose/cache/paged.hpp"
+#include "qompose/cache/sinks_and_window.hpp"
+#include "qompose/cache/window.hpp"
 #include "qompose/formats/bf16.hpp"
 #include "qompose/formats/bf16_truncated.hpp"
 #include "qompose/formats/binary.hpp"
@@ -109,8 +112,10 @@ using transforms = std::tuple<qp::no_transform, qp::block_hadamard<2>, qp::block
 using sparsities = std::tuple<qp::dense>;
 using low_ranks = std::tuple<qp::no_low_rank>;
 using outlier_policies = std::tuple<qp::no_outliers>;
-using cache_layouts = std::tuple<qp::contiguous>;
-using evictions = std::tuple<qp::keep_all>;
+using cache_layouts = std::tuple<qp::contiguous, qp::paged<16>, qp::paged<96>>;
+using evictions = std::tuple<qp::keep_all, qp::window<40>, qp::sinks_and_window<4, 24>>;
+/// What the options of caches ask for, in caches that tests look into one by one.
+using cache_options = std::tuple<qp::before_rope, qp::residual<32>, qp::exact_first<1>>;
 
 /// Tensor specs that between them meet every branch of storing and packing.
 using tensor_specs = std::tuple<

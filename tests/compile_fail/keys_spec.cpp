@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// expect: qompose: keys: the cache stores fp32, fp16, bf16 or quant<int8, per_token>
+// expect: qompose: keys: a cache stores fp32, fp16, bf16, or codes of at most 8 bits
 
 #include "qompose/qompose.hpp"
 

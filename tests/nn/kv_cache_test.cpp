@@ -82,16 +82,20 @@ TEST_CASE("kv_cache: truncate forgets, and cannot invent tokens", "[nn][cache]")
   CHECK_NOTHROW(cache.append(k.view(), k.view()));
 }
 
-TEST_CASE("kv_cache: storage is heads x padded tokens x padded head, scales beside it",
-          "[nn][cache]") {
+TEST_CASE("kv_cache: storage is blocks of 64 tokens for each head, scales in them", "[nn][cache]") {
   using a8 = qp::kv_cache<qp::keys<qp::a8_token>, qp::values<qp::a8_token>>;
-  // 20 elements are padded to 32, 17 tokens to 32.
-  CHECK(a8(3, 20, 17).storage_bytes() == 3 * 32 * 2 * (32 + 4));
-  CHECK(a8::bytes_per_token(3, 20) == 3 * 2 * (32 + 4));
+  // 20 elements are 24 columns of keys and two panels of values; each panel of 16 keys has 16
+  // scales of four bytes and ends at a multiple of 64 bytes.
+  CHECK(a8::block_bytes(20) == 4 * (24 * 16 + 16 * 4) + 64 * (32 + 4));
+  CHECK(a8(3, 20, 17).storage_bytes() == 3 * a8::block_bytes(20));
+  CHECK(a8::bytes_per_token(3, 64) == 3 * 2 * (64 + 4));
   using halves = qp::kv_cache<qp::keys<qp::fp16>, qp::values<qp::bf16>>;
-  CHECK(halves(3, 64, 16).storage_bytes() == 3 * 16 * 64 * 4);
+  CHECK(halves(3, 64, 65).storage_bytes() == 3 * 128 * 64 * 4);
   CHECK(halves::bytes_per_token(3, 64) == 3 * 64 * 4);
   CHECK(qp::kv_cache<>::bytes_per_token(1, 64) == 64 * 8);
+  // Four bits an element, a half a group of 32 on both sides.
+  using a4 = qp::kv_cache<qp::keys<qp::w4_g32>, qp::values<qp::w4_g32>>;
+  CHECK(a4::bytes_per_token(1, 128) == 2 * (64 + 4 * 2));
 }
 
 TEST_CASE("attention: wrong shapes are refused before anything is written", "[nn][attention]") {

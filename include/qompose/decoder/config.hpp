@@ -31,9 +31,13 @@ struct decoder_config {
   /// Need not be dim / n_heads.
   std::size_t head_dim = 0;
   std::size_t vocab_size = 0;
-  /// Longest context: that of the training or, if it is shorter, the attention window. Within
-  /// one window sliding attention is plain attention, which is all that the decoder has.
+  /// Longest context: that of the training.
   std::size_t seq_len = 0;
+  /// Tokens that a query of each layer sees, its own included; 0 for all. Empty where all layers
+  /// see all: [n_layers], local and global layers in any order.
+  std::vector<std::size_t> windows;
+  /// Scores are bounded to c tanh(score / c); 0 for none.
+  float attention_soft_cap = 0.0f;
   float rms_norm_eps = 1e-5f;
   float rope_theta = 10000.0f;
   rope_pairing pairing = rope_pairing::interleaved;
@@ -80,6 +84,11 @@ inline void check_config(const decoder_config& c) {
   require_size("head_dim", c.head_dim);
   require_size("vocab_size", c.vocab_size);
   require_size("seq_len", c.seq_len);
+  require(c.windows.empty() || c.windows.size() == c.n_layers, std::to_string(c.windows.size()) +
+                                                                   " attention windows, expected " +
+                                                                   std::to_string(c.n_layers));
+  require(std::isfinite(c.attention_soft_cap) && c.attention_soft_cap >= 0,
+          "the soft cap of attention is negative");
   require(c.n_heads % c.n_kv_heads == 0, std::to_string(c.n_heads) + " heads do not share " +
                                              std::to_string(c.n_kv_heads) + " KV heads evenly");
   require(c.head_dim % 2 == 0,

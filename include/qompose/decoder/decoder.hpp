@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstring>
+#include <memory>
 #include <span>
 #include <string>
 #include <string_view>
@@ -108,14 +109,16 @@ class decoder {
   /// @param context    tokens it can hold, 1 .. config().seq_len
   /// @param max_batch  tokens that pass the model together, >= 1
   /// @throws qompose::argument_error if a number is out of its range
-  [[nodiscard]] QOMPOSE_INLINE session_type start(std::size_t context,
-                                                  std::size_t max_batch = 256) const {
+  /// @param pool       for caches in pages, see `session`
+  [[nodiscard]] QOMPOSE_INLINE session_type
+  start(std::size_t context, std::size_t max_batch = 256,
+        std::shared_ptr<block_pool> pool = nullptr) const {
     if (context == 0 || context > config().seq_len) {
       throw argument_error("decoder: context of " + std::to_string(context) +
                            " tokens, the model takes 1.." + std::to_string(config().seq_len));
     }
     if (max_batch == 0) throw argument_error("decoder: max_batch is 0, expected at least 1");
-    return session_type(config(), context, std::min(max_batch, context));
+    return session_type(config(), context, std::min(max_batch, context), std::move(pool));
   }
 
   /// Appends tokens to a sequence.
@@ -131,6 +134,8 @@ class decoder {
   /// @return [1 or n_tokens, vocab_size], valid until the session is used again
   /// @throws qompose::argument_error if a token is no token or they do not fit; nothing is
   ///         changed then
+  /// @throws qompose::out_of_blocks if the pool of a cache in pages has too few blocks; the session
+  ///         then holds the batches of tokens that had passed the model before
   template <executor Executor = serial, class Observer = no_observer, class Isa = isa_tag>
   matrix_view<const float> forward(std::span<const token_id> tokens, session_type& state,
                                    logits_for which = logits_for::last, const Executor& run = {},
@@ -143,7 +148,12 @@ class decoder {
     std::size_t batch = 0;
     for (std::size_t first = 0; first < tokens.size(); first += batch) {
       batch = std::min(state.max_batch(), tokens.size() - first);
-      run_blocks<Executor, Observer, Isa>(tokens.subspan(first, batch), state, run, observe);
+      try {
+        run_blocks<Executor, Observer, Isa>(tokens.subspan(first, batch), state, run, observe);
+      } catch (...) {
+        state.roll_back();
+        throw;
+      }
     }
     const matrix_view<float> x(state.x.data(), batch, config().dim);
     const matrix_view<float> wanted = x.rows(batch - rows, rows);
@@ -211,11 +221,13 @@ class decoder {
       block.qkv.template operator()<Executor, Isa>(normed, qkv, run, state.scratch);
       normalize_heads<Isa>(block.q_norm, q);
       normalize_heads<Isa>(block.k_norm, k);
-      apply_rope<Isa>(state.rope, c.pairing, position, q);
-      apply_rope<Isa>(state.rope, c.pairing, position, k);
+      if constexpr (!cache_type::is_before_rope) {
+        apply_rope<Isa>(state.rope, c.pairing, position, q);
+        apply_rope<Isa>(state.rope, c.pairing, position, k);
+      }
       observe("qkv", layer, qkv);
       cache.template append<Isa>(k, v);
-      attention<Executor, Isa>(q, cache, attended, run);
+      attention<Executor, Isa>(q, cache, attended, run, attention_of(layer, state), state.scratch);
       observe("attention_out_input", layer, attended);
       block.o_proj.template operator()<Executor, Isa>(attended, normed, run, state.scratch);
       observe("attention_out", layer, normed);
@@ -231,6 +243,17 @@ class decoder {
       add<Executor, Isa>(normed, x, run);
     }
     state.advance(n);
+  }
+
+  /// What attention is asked for in a layer.
+  QOMPOSE_INLINE attention_options attention_of(std::size_t layer,
+                                                const session_type& state) const noexcept {
+    attention_options options;
+    if (!config().windows.empty()) options.window = config().windows[layer];
+    options.soft_cap = config().attention_soft_cap;
+    options.rope = &state.rope;
+    options.pairing = config().pairing;
+    return options;
   }
 
   QOMPOSE_INLINE void embed(std::span<const token_id> tokens, matrix_view<float> x) const {

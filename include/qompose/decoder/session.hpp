@@ -5,12 +5,15 @@
 /// @brief What one sequence needs while it is decoded: caches and activations.
 
 #include <cstddef>
+#include <memory>
+#include <utility>
 #include <vector>
 
 #include "qompose/core/aligned_buffer.hpp"
 #include "qompose/core/matrix_view.hpp"
 #include "qompose/core/workspace.hpp"
 #include "qompose/decoder/config.hpp"
+#include "qompose/nn/block_pool.hpp"
 #include "qompose/nn/rope.hpp"
 
 namespace qompose {
@@ -23,7 +26,11 @@ class session {
   /// @param config     the model's sizes
   /// @param context    tokens the caches hold
   /// @param max_batch  tokens that pass the model together
-  QOMPOSE_INLINE session(const decoder_config& config, std::size_t context, std::size_t max_batch)
+  /// @param pool       for caches in pages: blocks of `Cache::block_bytes(config.head_dim)`, shared
+  ///                   by all layers; null for a pool of its own that lasts for the context
+  /// @throws qompose::argument_error if the pool's blocks have another size
+  QOMPOSE_INLINE session(const decoder_config& config, std::size_t context, std::size_t max_batch,
+                         std::shared_ptr<block_pool> pool = nullptr)
       : rope(config.head_dim, context, config.rope_theta, config.scaling),
         x(max_batch * config.dim),
         normed(max_batch * config.dim),
@@ -33,9 +40,22 @@ class session {
         hidden(max_batch * config.hidden_dim),
         context_(context),
         max_batch_(max_batch) {
+    if constexpr (Cache::is_before_rope) rope.add_pair_tables();
     caches.reserve(config.n_layers);
+    if constexpr (Cache::is_paged) {
+      if (pool == nullptr) {
+        const std::size_t blocks = divide_up(context, Cache::block_tokens) + 1;
+        pool = std::make_shared<block_pool>(config.n_layers * config.n_kv_heads * blocks,
+                                            Cache::block_bytes(config.head_dim));
+      }
+    }
     for (std::size_t i = 0; i < config.n_layers; ++i) {
-      caches.emplace_back(config.n_kv_heads, config.head_dim, context);
+      if constexpr (Cache::is_paged) {
+        caches.emplace_back(pool, config.n_kv_heads, config.head_dim);
+      } else {
+        caches.emplace_back(config.n_kv_heads, config.head_dim,
+                            Cache::capacity_for(context, max_batch));
+      }
     }
   }
 
@@ -53,12 +73,18 @@ class session {
   }
 
   /// Forgets all tokens from position `length` on.
-  /// @throws qompose::argument_error if fewer were seen
+  /// @throws qompose::argument_error if fewer were seen, or a cache has dropped what is needed
   QOMPOSE_INLINE void truncate(std::size_t length) {
     for (Cache& cache : caches) cache.truncate(length);
     length_ = length;
   }
 
+  /// Drops what some layers have appended and others have not; for the decoder.
+  QOMPOSE_INLINE void roll_back() {
+    for (Cache& cache : caches) {
+      if (cache.length() > length_) cache.truncate(length_);
+    }
+  }
   /// Counts tokens that every layer has appended; for the decoder.
   QOMPOSE_INLINE void advance(std::size_t n_tokens) noexcept { length_ += n_tokens; }
 
@@ -71,7 +97,7 @@ class session {
   aligned_buffer<float> gate_up;   ///< [max_batch, 2 hidden_dim]
   aligned_buffer<float> hidden;    ///< [max_batch, hidden_dim]
   aligned_buffer<float> logits;    ///< [1 or max_batch, vocab_size], as large as asked for
-  workspace scratch;               ///< of the linear layers
+  workspace scratch;               ///< of the linear layers and of attention
 
  private:
   std::size_t context_;

@@ -2,7 +2,7 @@
 // No #pragma once: compiled once per target.
 
 /// @file
-/// @brief Causal attention over a cache in tiles, with an online softmax.
+/// @brief Attention over a cache, tile by tile, with an online softmax.
 
 #if defined(QOMPOSE_KERNELS_ATTENTION_INL_HPP_) == defined(HWY_TARGET_TOGGLE)
 #ifdef QOMPOSE_KERNELS_ATTENTION_INL_HPP_
@@ -11,307 +11,331 @@
 #define QOMPOSE_KERNELS_ATTENTION_INL_HPP_
 #endif
 
-#include <hwy/contrib/math/math-inl.h>
-
 #include <algorithm>
-#include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
-#include <limits>
+#include <type_traits>
 
+#include "qompose/cache/side.hpp"
+#include "qompose/kernels/attention_keys-inl.hpp"
+#include "qompose/kernels/attention_values-inl.hpp"
 #include "qompose/kernels/cache_arguments.hpp"
-#include "qompose/kernels/prepare-inl.hpp"
+#include "qompose/kernels/elementwise-inl.hpp"
 #include "qompose/kernels/simd-inl.hpp"
+#include "qompose/kernels/softmax-inl.hpp"
+#include "qompose/kernels/transforms-inl.hpp"
 
 QOMPOSE_BEFORE_NAMESPACE();
 namespace qompose {
 inline namespace QOMPOSE_ISA {
 namespace HWY_NAMESPACE {
 
-/// How one side of the cache (keys or values) is stored and read: plain floats.
+/// Attention of a block of query rows, all of one KV head, over some of the tokens of a cache. Row
+/// r is query r / group of query head `head * group + r % group`.
 ///
-/// Keys lie in panels of 16 tokens, [padded head_dim][16 tokens], so that a query element,
-/// broadcast, meets sixteen tokens; values lie token by token, [padded head_dim].
-template <class Spec>
-struct CacheSide {
-  using code = typename Spec::storage_type;
-  static constexpr bool kDirect = std::is_same_v<Spec, fp32>;
-
-  static HWY_INLINE void StoreKey(const float* x, std::size_t dim, code* panel, float*) {
-    for (std::size_t d = 0; d < dim; ++d) panel[d * panel_rows] = Spec::encode(x[d]);
-  }
-  static HWY_INLINE void StoreValue(const float* x, std::size_t dim, code* token, float*) {
-    for (std::size_t d = 0; d < dim; ++d) token[d] = Spec::encode(x[d]);
-  }
-  /// A panel of 16 keys as floats, [padded_dim][16].
-  static HWY_INLINE void LoadKeys(const code* panel, const float*, std::size_t padded_dim,
-                                  float* out) {
-    Load(panel, padded_dim * panel_rows, out);
-  }
-  /// One value as floats.
-  static HWY_INLINE void LoadValue(const code* token, const float*, std::size_t padded_dim,
-                                   float* out) {
-    Load(token, padded_dim, out);
-  }
-
- private:
-  static HWY_INLINE void Load(const code* codes, std::size_t n, float* out) {
-    for (std::size_t i = 0; i < n; i += N) {
-      const auto* at = reinterpret_cast<const std::uint8_t*>(codes + i);
-      hn::StoreU(LoadFloats<Spec>(at), DF(), out + i);
-    }
-  }
-};
-
-/// int8 codes with one float scale per token and KV head. Keys lie as [padded head_dim / 4][16
-/// tokens][4], the layout of byte weights.
-template <class Granularity>
-struct CacheSide<quant<int8, Granularity, scale<fp32>, no_zero>> {
-  using code = std::int8_t;
-  static constexpr bool kDirect = false;
-
-  static HWY_INLINE void StoreKey(const float* x, std::size_t dim, code* panel, float* scale) {
-    code codes[max_head_dim];
-    *scale = QuantizeRow<int8>::Run(x, dim, codes);
-    for (std::size_t d = 0; d < dim; ++d) panel[d / 4 * 64 + d % 4] = codes[d];
-  }
-  static HWY_INLINE void StoreValue(const float* x, std::size_t dim, code* token, float* scale) {
-    *scale = QuantizeRow<int8>::Run(x, dim, token);
-  }
-  static HWY_INLINE void LoadKeys(const code* panel, const float* scales, std::size_t padded_dim,
-                                  float* out) {
-    Unroll<kParts>([&](auto part) QOMPOSE_FLATTEN {
-      const VF scale = hn::LoadU(DF(), scales + part * N);
-      for (std::size_t d = 0; d < padded_dim; d += 4) {
-        const VI four = hn::LoadU(
-            DI(), reinterpret_cast<const std::int32_t*>(panel + d / 4 * 64 + part * 4 * N));
-        Unroll<4>([&](auto k) QOMPOSE_FLATTEN {
-          constexpr int kLeft = 24 - 8 * static_cast<int>(decltype(k)::value);
-          const VI code_lanes = hn::ShiftRight<24>(hn::ShiftLeft<kLeft>(four));
-          hn::StoreU(hn::Mul(hn::ConvertTo(DF(), code_lanes), scale), DF(),
-                     out + (d + k) * panel_rows + part * N);
-        });
-      }
-    });
-  }
-  static HWY_INLINE void LoadValue(const code* token, const float* scale, std::size_t padded_dim,
-                                   float* out) {
-    const hn::Rebind<std::int8_t, DF> narrow;
-    const VF factor = hn::Set(DF(), *scale);
-    for (std::size_t d = 0; d < padded_dim; d += N) {
-      const VI lanes = hn::PromoteTo(DI(), hn::LoadU(narrow, token + d));
-      hn::StoreU(hn::Mul(hn::ConvertTo(DF(), lanes), factor), DF(), out + d);
-    }
-  }
-};
-
-/// Attention of a block of query rows, all of one KV head, over the tokens of the cache.
+/// @tparam Keys, Values  a detail::cache_side each
 template <class Keys, class Values>
-struct Attention {
-  using KeySide = CacheSide<Keys>;
-  using ValueSide = CacheSide<Values>;
+class Attention {
+  using Arguments = detail::attention_arguments;
+  static constexpr bool kRotates = Keys::before_rope;
+  /// Keys that are not rotated here meet queries that went through the same transform.
+  using QueryTransform = std::conditional_t<kRotates, no_transform, typename Keys::transform>;
+  template <class Spec>
+  using KeysOf = KeyPanels<detail::cache_codes<Spec>, typename Keys::transform, kRotates>;
+  template <class Spec>
+  using ValuesOf = ValuePanels<detail::cache_codes<Spec>>;
 
-#if HWY_ARCH_X86 && HWY_TARGET <= HWY_AVX3
-  static constexpr std::size_t kRows = 12;
-#elif (HWY_ARCH_X86 && HWY_TARGET == HWY_AVX2) || HWY_ARCH_ARM_A64
-  static constexpr std::size_t kRows = 6;
-#else
-  static constexpr std::size_t kRows = 3;
-#endif
+  static constexpr std::size_t kRows = detail::attention_rows;
+  static constexpr std::size_t kStride = max_head_dim;
   static constexpr std::size_t kTileTokens = 64;
+  /// Weights of a tile may be read from up to a unit before its first token, and past its last one.
+  static constexpr std::size_t kMargin = widest_panel_step;
+  static constexpr std::size_t kScoreStride = kMargin + kTileTokens + kMargin;
 
-  /// Appends tokens [first, first + n) of one KV head.
-  static void Append(const detail::append_arguments& a, std::size_t head) {
-    using key_code = typename KeySide::code;
-    using value_code = typename ValueSide::code;
-    auto* keys = reinterpret_cast<key_code*>(a.keys.codes) + head * a.capacity * a.padded_dim;
-    auto* values = reinterpret_cast<value_code*>(a.values.codes) + head * a.capacity * a.padded_dim;
-    for (std::size_t i = 0; i < a.n_tokens; ++i) {
-      const std::size_t t = a.first + i;
-      const std::size_t lane = t % panel_rows;
-      // Plain keys are [dim][16], so a token starts at its lane; int8 keys are words of four.
-      constexpr std::size_t kLaneCodes = std::is_same_v<key_code, std::int8_t> ? 4 : 1;
-      key_code* panel = keys + t / panel_rows * panel_rows * a.padded_dim + lane * kLaneCodes;
-      KeySide::StoreKey(a.k + i * a.k_stride + head * a.head_dim, a.head_dim, panel,
-                        a.keys.scale(head * a.capacity + t));
-      ValueSide::StoreValue(a.v + i * a.v_stride + head * a.head_dim, a.head_dim,
-                            values + t * a.padded_dim, a.values.scale(head * a.capacity + t));
+ public:
+  using KeyData = typename Keys::transform::data;
+  using ValueData = typename Values::transform::data;
+
+  /// Query rows [first_row, first_row + rows) of a KV head over tokens [begin, end).
+  /// @param partial  where the parts of several runs are left for `Merge`, or null to write y
+  /// @pre rows <= detail::attention_rows
+  static void Run(const Arguments& a, const KeyData& key_data, const ValueData& value_data,
+                  std::size_t head, std::size_t first_row, std::size_t rows, std::size_t begin,
+                  std::size_t end, const detail::attention_partial* partial) {
+    Attention work(a, key_data, head, first_row, rows);
+    // The logit of a sink takes part once.
+    if (begin == a.segments[0].begin) work.AddSinks();
+    for (std::size_t i = 0; i < a.n_segments; ++i) {
+      detail::cache_segment segment = a.segments[i];
+      segment.begin = std::max(segment.begin, begin);
+      segment.end = std::min(segment.end, end);
+      if (segment.begin < segment.end) work.AddSegment(segment);
+    }
+    if (partial != nullptr) {
+      work.Leave(*partial);
+    } else {
+      work.Finish(value_data);
     }
   }
 
-  /// Query rows [first_row, first_row + rows) of a KV head; row r is query r / group of query head
-  /// head * group + r % group.
-  /// @pre rows <= detail::attention_rows
-  static void Run(const detail::attention_arguments& a, std::size_t head, std::size_t first_row,
-                  std::size_t rows) {
-    alignas(64) float queries[detail::attention_rows * max_head_dim];
-    alignas(64) float outputs[detail::attention_rows * max_head_dim];
-    alignas(64) float scores[detail::attention_rows * kTileTokens];
-    alignas(64) float tile[kTileTokens * max_head_dim];
-    float peak[detail::attention_rows];
-    float total[detail::attention_rows];
-
-    const std::size_t dim = a.padded_dim;
-    const float factor = 1.0f / std::sqrt(static_cast<float>(a.head_dim));
-    std::memset(queries, 0, rows * dim * sizeof(float));
-    std::memset(outputs, 0, rows * dim * sizeof(float));
+  /// Makes y of the parts that runs over different tokens have left.
+  /// @param first   the first of `n_parts`, which lie `stride` floats apart
+  static void Merge(const Arguments& a, const ValueData& value_data, std::size_t head,
+                    std::size_t rows, const detail::attention_partial& first, std::size_t stride,
+                    std::size_t n_parts) {
+    const std::size_t dim = round_up(a.head_dim, panel_rows);
+    alignas(64) float sum[kStride];
     for (std::size_t r = 0; r < rows; ++r) {
-      const float* q = Query(a, head, first_row + r);
-      for (std::size_t d = 0; d < a.head_dim; ++d) queries[r * dim + d] = q[d] * factor;
-      peak[r] = -std::numeric_limits<float>::infinity();
-      total[r] = 0.0f;
-    }
-
-    const std::size_t last_token = LastToken(a, first_row + rows - 1);
-    for (std::size_t t = 0; t <= last_token; t += kTileTokens) {
-      const std::size_t tokens = std::min(kTileTokens, last_token + 1 - t);
-      Scores(a, head, t, tokens, queries, rows, tile, scores);
-      for (std::size_t r = 0; r < rows; ++r) {
-        const std::size_t last = LastToken(a, first_row + r);
-        const std::size_t visible = last < t ? 0 : std::min(tokens, last + 1 - t);
-        Softmax(scores + r * kTileTokens, visible, peak[r], total[r], outputs + r * dim, dim);
+      float peak = -std::numeric_limits<float>::infinity();
+      for (std::size_t p = 0; p < n_parts; ++p) peak = std::max(peak, first.peaks[p * stride + r]);
+      float total = 0.0f;
+      std::memset(sum, 0, dim * sizeof(float));
+      for (std::size_t p = 0; p < n_parts; ++p) {
+        const float part_total = first.totals[p * stride + r];
+        if (!(part_total > 0.0f)) continue;
+        const float weight = std::exp(first.peaks[p * stride + r] - peak);
+        total += weight * part_total;
+        const float* from = first.outputs + p * stride + r * dim;
+        const VF weights = hn::Set(DF(), weight);
+        for (std::size_t d = 0; d < dim; d += N) {
+          const VF more = hn::Mul(weights, hn::LoadU(DF(), from + d));
+          hn::Store(hn::Add(hn::Load(DF(), sum + d), more), DF(), sum + d);
+        }
       }
-      AddValues(a, head, t, tokens, scores, rows, tile, outputs);
-    }
-    for (std::size_t r = 0; r < rows; ++r) {
-      const float inverse = 1.0f / total[r];
-      float* y = a.y + (first_row + r) / a.group * a.y_stride +
-                 (head * a.group + (first_row + r) % a.group) * a.head_dim;
-      for (std::size_t d = 0; d < a.head_dim; ++d) y[d] = outputs[r * dim + d] * inverse;
+      StoreRow(a, value_data, head, r, sum, total);
     }
   }
 
  private:
-  static HWY_INLINE const float* Query(const detail::attention_arguments& a, std::size_t head,
-                                       std::size_t row) {
-    return a.q + row / a.group * a.q_stride + (head * a.group + row % a.group) * a.head_dim;
-  }
-  /// The last token that a row may see.
-  static HWY_INLINE std::size_t LastToken(const detail::attention_arguments& a, std::size_t row) {
-    return a.first + row / a.group;
-  }
-
-  /// c[r][0 .. 16) (+)= sum over k of a[r][k] b[k][0 .. 16)
-  template <std::size_t rows, bool kAdd>
-  static HWY_INLINE void Multiply(const float* HWY_RESTRICT a, std::size_t a_stride,
-                                  const float* HWY_RESTRICT b, std::size_t b_stride, std::size_t n,
-                                  float* HWY_RESTRICT c, std::size_t c_stride) {
-    VF sum[rows][kParts];
-    Unroll<rows>([&](auto r) QOMPOSE_FLATTEN {
-      Unroll<kParts>([&](auto i) QOMPOSE_FLATTEN {
-        sum[r][i] = kAdd ? hn::LoadU(DF(), c + r * c_stride + i * N) : hn::Zero(DF());
-      });
-    });
-    for (std::size_t k = 0; k < n; ++k, b += b_stride) {
-      VF bs[kParts];
-      Unroll<kParts>([&](auto i) QOMPOSE_FLATTEN { bs[i] = hn::LoadU(DF(), b + i * N); });
-      Unroll<rows>([&](auto r) QOMPOSE_FLATTEN {
-        const VF as = hn::Set(DF(), a[r * a_stride + k]);
-        Unroll<kParts>([&](auto i)
-                           QOMPOSE_FLATTEN { sum[r][i] = hn::MulAdd(as, bs[i], sum[r][i]); });
-      });
-    }
-    Unroll<rows>([&](auto r) QOMPOSE_FLATTEN {
-      Unroll<kParts>(
-          [&](auto i) QOMPOSE_FLATTEN { hn::StoreU(sum[r][i], DF(), c + r * c_stride + i * N); });
-    });
-  }
-  /// The same for any number of rows, `most` at a time.
-  template <std::size_t most, bool kAdd>
-  static HWY_INLINE void MultiplyRows(const float* a, std::size_t a_stride, const float* b,
-                                      std::size_t b_stride, std::size_t n, float* c,
-                                      std::size_t c_stride, std::size_t rows) {
-    for (; rows >= most; rows -= most, a += most * a_stride, c += most * c_stride) {
-      Multiply<most, kAdd>(a, a_stride, b, b_stride, n, c, c_stride);
-    }
-    if constexpr (most > 1) {
-      if (rows > 0) {
-        MultiplyRows<(most + 1) / 2, kAdd>(a, a_stride, b, b_stride, n, c, c_stride, rows);
-      }
-    }
-  }
-
-  static HWY_INLINE void Scores(const detail::attention_arguments& a, std::size_t head,
-                                std::size_t t, std::size_t tokens, const float* queries,
-                                std::size_t rows, float* tile, float* scores) {
-    using code = typename KeySide::code;
-    const auto* keys =
-        reinterpret_cast<const code*>(a.keys.codes) + (head * a.capacity + t) * a.padded_dim;
-    for (std::size_t i = 0; i < tokens; i += panel_rows) {
-      const float* panel;
-      if constexpr (KeySide::kDirect) {
-        panel = reinterpret_cast<const float*>(keys + i * a.padded_dim);
+  HWY_INLINE Attention(const Arguments& a, const KeyData& key_data, std::size_t head,
+                       std::size_t first_row, std::size_t rows)
+      : a_(a),
+        dim_(round_up(a.head_dim, panel_rows)),
+        head_(head),
+        first_row_(first_row),
+        rows_(rows),
+        keys_(a.head_dim, a.key_entries, key_data),
+        exact_keys_(a.head_dim, nullptr, key_data),
+        values_(a.head_dim, a.value_entries),
+        exact_values_(a.head_dim, nullptr) {
+    for (std::size_t r = 0; r < rows; ++r) {
+      const std::size_t row = first_row + r;
+      const float* q = a.q + row / a.group * a.q_stride + QueryHead(row) * a.head_dim;
+      float* out = queries_ + r * kStride;
+      if constexpr (QueryTransform::is_identity) {
+        for (std::size_t d = 0; d < a.head_dim; ++d) out[d] = q[d] * a.scale;
       } else {
-        KeySide::LoadKeys(keys + i * a.padded_dim, a.keys.scale(head * a.capacity + t + i),
-                          a.padded_dim, tile);
-        panel = tile;
+        ApplyTransform<QueryTransform>::Run(key_data, q, out, a.head_dim);
+        for (std::size_t d = 0; d < a.head_dim; ++d) out[d] *= a.scale;
       }
-      MultiplyRows<kRows, false>(queries, a.padded_dim, panel, panel_rows, a.padded_dim, scores + i,
-                                 kTileTokens, rows);
+      std::fill(out + a.head_dim, out + round_up(a.head_dim, widest_panel_step), 0.0f);
+      std::memset(outputs_ + r * kStride, 0, dim_ * sizeof(float));
+      std::memset(scores_ + r * kScoreStride, 0, kScoreStride * sizeof(float));
+    }
+    if constexpr (!kRotates) UseQueries(queries_);
+  }
+
+  [[nodiscard]] HWY_INLINE std::size_t QueryHead(std::size_t row) const {
+    return head_ * a_.group + row % a_.group;
+  }
+  HWY_INLINE void UseQueries(const float* queries) {
+    keys_.SetQueries(queries, rows_);
+    if constexpr (Keys::has_exact) exact_keys_.SetQueries(queries, rows_);
+  }
+  /// use(panels) for those that the tokens of a segment lie in.
+  template <class Use>
+  HWY_INLINE void WithKeys(const detail::cache_segment& segment, Use&& use) {
+    if constexpr (Keys::has_exact) {
+      if (segment.keys_are_exact) return use(exact_keys_);
+    }
+    use(keys_);
+  }
+  template <class Use>
+  HWY_INLINE void WithValues(const detail::cache_segment& segment, Use&& use) {
+    if constexpr (Values::has_exact) {
+      if (segment.values_are_exact) return use(exact_values_);
+    }
+    use(values_);
+  }
+
+  HWY_INLINE void AddSinks() {
+    if (a_.sink_logits == nullptr) return;
+    for (std::size_t r = 0; r < rows_; ++r) {
+      softmax_[r].peak = a_.sink_logits[QueryHead(first_row_ + r)];
+      softmax_[r].total = 1.0f;
     }
   }
 
-  static HWY_INLINE void AddValues(const detail::attention_arguments& a, std::size_t head,
-                                   std::size_t t, std::size_t tokens, const float* weights,
-                                   std::size_t rows, float* tile, float* outputs) {
-    using code = typename ValueSide::code;
-    const auto* values =
-        reinterpret_cast<const code*>(a.values.codes) + (head * a.capacity + t) * a.padded_dim;
-    const float* floats = tile;
-    if constexpr (ValueSide::kDirect) {
-      floats = reinterpret_cast<const float*>(values);
-    } else {
-      for (std::size_t i = 0; i < tokens; ++i) {
-        ValueSide::LoadValue(values + i * a.padded_dim, a.values.scale(head * a.capacity + t + i),
-                             a.padded_dim, tile + i * a.padded_dim);
-      }
-    }
-    for (std::size_t d = 0; d < a.padded_dim; d += panel_rows) {
-      MultiplyRows<kRows, true>(weights, kTileTokens, floats + d, a.padded_dim, tokens, outputs + d,
-                                a.padded_dim, rows);
-    }
+  /// Position of a row's query.
+  [[nodiscard]] HWY_INLINE std::size_t Position(std::size_t r) const {
+    return a_.first + (first_row_ + r) / a_.group;
+  }
+  /// The tokens of a segment that a row sees.
+  HWY_INLINE void Visible(const detail::cache_segment& segment, std::size_t r, std::size_t& begin,
+                          std::size_t& end) const {
+    const std::size_t after = Position(r) + 1;
+    begin = segment.begin;
+    end = a_.is_causal ? std::min(segment.end, after) : segment.end;
+    if (a_.window > 0 && !AreSinks(segment) && after > a_.window)
+      begin = std::max(begin, after - a_.window);
   }
 
-  /// Scores to weights exp(score - peak) in place, 0 past `visible`; moves the running peak, total
-  /// and output to the new peak.
-  static HWY_INLINE void Softmax(float* scores, std::size_t visible, float& peak, float& total,
-                                 float* output, std::size_t dim) {
-    const VF lowest = hn::Set(DF(), -std::numeric_limits<float>::infinity());
-    for (std::size_t i = visible; i < kTileTokens; ++i) {
-      scores[i] = -std::numeric_limits<float>::infinity();
+  HWY_INLINE void AddSegment(const detail::cache_segment& segment) {
+    WithValues(segment, [&](auto& values) QOMPOSE_FLATTEN {
+      values.SetBlockTokens(segment.values->block_tokens);
+    });
+    if constexpr (kRotates) RotateQueries(segment);
+    std::size_t first_seen, last_seen, unused;
+    Visible(segment, 0, first_seen, unused);
+    Visible(segment, rows_ - 1, unused, last_seen);
+    const detail::cache_region& keys = *segment.keys;
+    for (std::size_t t = first_seen; t < last_seen;) {
+      // Tiles begin where panels do; tokens before the segment are seen by no row.
+      const std::size_t start = t - keys.place(t) % panel_rows;
+      const std::size_t stop = std::min(start + kTileTokens, last_seen);
+      Scores(segment, start, stop);
+      Weigh(segment, start, stop);
+      AddValues(segment, t, start, stop);
+      t = stop;
     }
-    if (visible == 0) {
-      std::memset(scores, 0, kTileTokens * sizeof(float));
-      return;
+  }
+  /// Scores of tokens [start, stop), by panels.
+  HWY_INLINE void Scores(const detail::cache_segment& segment, std::size_t start,
+                         std::size_t stop) {
+    const detail::cache_region& region = *segment.keys;
+    WithKeys(segment, [&](auto& keys) QOMPOSE_FLATTEN {
+      for (std::size_t t = start; t < stop; t += panel_rows) {
+        const auto* block = reinterpret_cast<const std::uint8_t*>(region.block(head_, t));
+        KeyRotation rotation;
+        if constexpr (kRotates) rotation = RotationOf(segment, t);
+        keys.Scores(block, region.place(t), rotation, scores_ + kMargin + (t - start),
+                    kScoreStride);
+      }
+    });
+  }
+
+  [[nodiscard]] HWY_INLINE bool AreSinks(const detail::cache_segment& segment) const {
+    return segment.end <= a_.sinks;
+  }
+  [[nodiscard]] HWY_INLINE KeyRotation RotationOf(const detail::cache_segment& segment,
+                                                  std::size_t t) const {
+    const std::size_t position = AreSinks(segment) ? t : t - a_.position_shift;
+    return {a_.pair_cosines + position, a_.pair_sines + position, a_.pair_stride,
+            a_.rotates_halves};
+  }
+  /// Queries as the keys of a segment want them.
+  HWY_INLINE void RotateQueries(const detail::cache_segment& segment) {
+    const std::size_t half = a_.head_dim / 2;
+    for (std::size_t r = 0; r < rows_; ++r) {
+      const std::size_t position = AreSinks(segment) ? std::min(Position(r), a_.last_position)
+                                                     : Position(r) - a_.position_shift;
+      float* out = rotated_ + r * kStride;
+      std::memcpy(out, queries_ + r * kStride, kStride * sizeof(float));
+      const float* cosines = a_.cosines + position * half;
+      const float* sines = a_.sines + position * half;
+      if (a_.rotates_halves) {
+        Elementwise::RopeHalf(cosines, sines, out, a_.head_dim);
+      } else {
+        Elementwise::RopeInterleaved(cosines, sines, out, a_.head_dim);
+      }
     }
-    VF largest = lowest;
-    for (std::size_t i = 0; i < kTileTokens; i += N) {
-      largest = hn::Max(largest, hn::Load(DF(), scores + i));
-    }
-    const float new_peak = std::max(peak, hn::GetLane(hn::MaxOfLanes(DF(), largest)));
-    if (new_peak > peak) {
-      const float shrink = std::exp(peak - new_peak);
-      total *= shrink;
+    UseQueries(rotated_);
+  }
+
+  /// Scores to weights.
+  HWY_INLINE void Weigh(const detail::cache_segment& segment, std::size_t start, std::size_t stop) {
+    const std::size_t count = round_up(stop - start, panel_rows);
+    for (std::size_t r = 0; r < rows_; ++r) {
+      float* scores = scores_ + r * kScoreStride + kMargin;
+      std::size_t begin, end;
+      Visible(segment, r, begin, end);
+      begin = std::max(begin, start);
+      end = std::min(end, stop);
+      const bool sees = begin < end;
+      if (sees && a_.soft_cap > 0.0f) {
+        const VF cap = hn::Set(DF(), a_.soft_cap);
+        for (std::size_t i = 0; i < count; i += N) {
+          hn::StoreU(SoftCap(hn::LoadU(DF(), scores + i), cap), DF(), scores + i);
+        }
+      }
+      if (sees && a_.bias != nullptr) {
+        const float* bias = a_.bias + (first_row_ + r) / a_.group * a_.bias_stride;
+        for (std::size_t t = begin; t < end; ++t) scores[t - start] += bias[t];
+      }
+      const float shrink =
+          softmax_[r].Weigh(scores, sees ? begin - start : 0, sees ? end - start : 0, count);
+      std::fill(scores + count, scores + kTileTokens, 0.0f);
+      if (shrink == 1.0f) continue;
       const VF factor = hn::Set(DF(), shrink);
-      for (std::size_t d = 0; d < dim; d += N) {
-        hn::StoreU(hn::Mul(hn::LoadU(DF(), output + d), factor), DF(), output + d);
+      float* out = outputs_ + r * kStride;
+      for (std::size_t d = 0; d < dim_; d += N) {
+        hn::Store(hn::Mul(hn::Load(DF(), out + d), factor), DF(), out + d);
       }
-      peak = new_peak;
     }
-    const VF at_peak = hn::Set(DF(), peak);
-    VF sum = hn::Zero(DF());
-    for (std::size_t i = 0; i < kTileTokens; i += N) {
-      // exp(-inf) is 0, but polynomials are happier with numbers.
-      const VF below =
-          hn::Max(hn::Sub(hn::Load(DF(), scores + i), at_peak), hn::Set(DF(), -104.0f));
-      const VF weight = hn::Exp(DF(), below);
-      hn::Store(weight, DF(), scores + i);
-      sum = hn::Add(sum, weight);
-    }
-    for (std::size_t i = visible; i < kTileTokens; ++i) scores[i] = 0.0f;
-    total += hn::GetLane(hn::SumOfLanes(DF(), sum));
   }
+
+  /// Weighted values of tokens [t, stop), block by block.
+  HWY_INLINE void AddValues(const detail::cache_segment& segment, std::size_t t, std::size_t start,
+                            std::size_t stop) {
+    const detail::cache_region& region = *segment.values;
+    WithValues(segment, [&](auto& values) QOMPOSE_FLATTEN {
+      constexpr std::size_t kStep = std::remove_reference_t<decltype(values)>::kStep;
+      while (t < stop) {
+        const auto* block = reinterpret_cast<const std::uint8_t*>(region.block(head_, t));
+        const std::size_t place = region.place(t);
+        const std::size_t from = place / kStep * kStep;
+        const std::size_t last = std::min(region.block_tokens, place + (stop - t));
+        const std::size_t count = std::min(round_up(last - from, kStep), kTileTokens);
+        // Weights before the first token are 0, being in the margin or of tokens that are not seen.
+        values.Add(block + region.values_at, from, count,
+                   scores_ + kMargin + (t - start) - (place - from), kScoreStride, rows_, outputs_);
+        t += std::min(last, from + count) - place;
+      }
+    });
+  }
+
+  HWY_INLINE void Leave(const detail::attention_partial& partial) const {
+    for (std::size_t r = 0; r < rows_; ++r) {
+      std::memcpy(partial.outputs + r * dim_, outputs_ + r * kStride, dim_ * sizeof(float));
+      partial.peaks[r] = softmax_[r].peak;
+      partial.totals[r] = softmax_[r].total;
+    }
+  }
+  HWY_INLINE void Finish(const ValueData& value_data) {
+    for (std::size_t r = 0; r < rows_; ++r) {
+      StoreRow(a_, value_data, head_, first_row_ + r, outputs_ + r * kStride, softmax_[r].total);
+    }
+  }
+  /// A row of y; zeros where no token was seen.
+  static HWY_INLINE void StoreRow(const Arguments& a, const ValueData& value_data, std::size_t head,
+                                  std::size_t row, float* sum, float total) {
+    const float inverse = total > 0.0f ? 1.0f / total : 0.0f;
+    float* y = a.y + row / a.group * a.y_stride + (head * a.group + row % a.group) * a.head_dim;
+    if constexpr (!Values::transform::is_identity) {
+      Values::transform::unfold(value_data, sum, a.head_dim);
+    }
+    for (std::size_t d = 0; d < a.head_dim; ++d) y[d] = sum[d] * inverse;
+  }
+
+  Arguments a_;
+  std::size_t dim_;
+  std::size_t head_;
+  std::size_t first_row_;
+  std::size_t rows_;
+  struct Nothing {
+    template <class... Any>
+    HWY_INLINE explicit Nothing(const Any&...) {}
+  };
+  KeysOf<typename Keys::spec> keys_;
+  std::conditional_t<Keys::has_exact, KeysOf<typename Keys::exact>, Nothing> exact_keys_;
+  ValuesOf<typename Values::spec> values_;
+  std::conditional_t<Values::has_exact, ValuesOf<typename Values::exact>, Nothing> exact_values_;
+  OnlineSoftmax softmax_[kRows];
+  alignas(64) float queries_[kRows * kStride];
+  alignas(64) float rotated_[kRotates ? kRows * kStride : 1];
+  alignas(64) float outputs_[kRows * kStride];
+  alignas(64) float scores_[kRows * kScoreStride];
 };
 
 }  // namespace HWY_NAMESPACE

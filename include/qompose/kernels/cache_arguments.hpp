@@ -8,9 +8,7 @@
 #include <cstdint>
 
 #include "qompose/core/config.hpp"
-#include "qompose/formats/fp32.hpp"
-#include "qompose/formats/int_n.hpp"
-#include "qompose/recipe/quant.hpp"
+#include "qompose/packing/cache_block.hpp"
 
 namespace qompose {
 
@@ -20,47 +18,76 @@ inline constexpr std::size_t max_head_dim = 256;
 namespace detail {
 
 /// Query rows that one piece of attention work takes.
-inline constexpr std::size_t attention_rows = 24;
+inline constexpr std::size_t attention_rows = 96;
 
-/// One side of a cache: [n_kv_heads][capacity][padded_dim] codes, [n_kv_heads][capacity] scales.
-struct cache_side {
-  std::byte* codes = nullptr;
-  float* scales = nullptr;
+/// Tokens in blocks, one after the other.
+struct cache_region {
+  const std::byte* const* blocks = nullptr;  ///< [n_kv_heads][head_stride]
+  std::size_t head_stride = 0;
+  std::size_t block_tokens = 1;
+  std::size_t first = 0;      ///< the first token of the first block
+  std::size_t values_at = 0;  ///< bytes of a block before its values
 
-  /// Where scale `at` lies; null for a side that has none.
-  [[nodiscard]] QOMPOSE_INLINE float* scale(std::size_t at) const noexcept {
-    return scales == nullptr ? nullptr : scales + at;
+  [[nodiscard]] QOMPOSE_INLINE const std::byte* block(std::size_t head,
+                                                      std::size_t token) const noexcept {
+    return blocks[head * head_stride + (token - first) / block_tokens];
+  }
+  [[nodiscard]] QOMPOSE_INLINE std::size_t place(std::size_t token) const noexcept {
+    return (token - first) % block_tokens;
   }
 };
 
-/// Tokens to append: k and v are [n_tokens, n_kv_heads * head_dim].
-struct append_arguments {
-  cache_side keys;
-  cache_side values;
-  std::size_t capacity = 0;
-  std::size_t head_dim = 0;
-  std::size_t padded_dim = 0;
-  std::size_t first = 0;
-  std::size_t n_tokens = 0;
-  const float* k = nullptr;
-  std::size_t k_stride = 0;
-  const float* v = nullptr;
-  std::size_t v_stride = 0;
+/// Consecutive tokens whose keys lie in one region, and whose values do.
+struct cache_segment {
+  std::size_t begin = 0;
+  std::size_t end = 0;
+  const cache_region* keys = nullptr;
+  const cache_region* values = nullptr;
+  bool keys_are_exact = false;
+  bool values_are_exact = false;
 };
 
-/// Queries: q and y are [n_queries, n_heads * head_dim]; query i sees tokens 0 .. first + i.
+/// Queries: q and y are [n_queries, n_heads * head_dim].
 struct attention_arguments {
-  cache_side keys;
-  cache_side values;
-  std::size_t capacity = 0;
+  /// Sinks, other first tokens, main ones, those of which one side waits, those of which both do.
+  static constexpr std::size_t most_segments = 5;
+  cache_segment segments[most_segments];
+  std::size_t n_segments = 0;
   std::size_t head_dim = 0;
-  std::size_t padded_dim = 0;
-  std::size_t first = 0;
-  std::size_t group = 1;  ///< query heads a KV head
+  std::size_t group = 1;   ///< query heads a KV head
+  std::size_t first = 0;   ///< position of query 0
+  std::size_t sinks = 0;   ///< tokens that every query sees
+  std::size_t window = 0;  ///< newest tokens that a query sees; 0 for all
+  bool is_causal = true;
+  float scale = 1.0f;
+  float soft_cap = 0.0f;               ///< 0 for none
+  const float* sink_logits = nullptr;  ///< one a query head, or null
+  const float* bias = nullptr;         ///< [n_queries, tokens], added to scores, or null
+  std::size_t bias_stride = 0;
   const float* q = nullptr;
   std::size_t q_stride = 0;
   float* y = nullptr;
   std::size_t y_stride = 0;
+  // For keys that are cached before rotary embedding.
+  const float* cosines = nullptr;  ///< [positions][head_dim / 2], for queries
+  const float* sines = nullptr;
+  const float* pair_cosines = nullptr;  ///< [head_dim / 2][pair_stride], for sixteen keys at once
+  const float* pair_sines = nullptr;
+  std::size_t pair_stride = 0;
+  bool rotates_halves = true;  ///< pairs are i and i + head_dim / 2, or 2 i and 2 i + 1
+  /// What positions past the sinks are counted from; positions of sinks are their own, and then no
+  /// query stands past `last_position`.
+  std::size_t position_shift = 0;
+  std::size_t last_position = ~std::size_t{0};
+  const float* key_entries = nullptr;    ///< of a codebook that all keys share
+  const float* value_entries = nullptr;  ///< of a codebook that all values share
+};
+
+/// Where pieces of a query's tokens leave what is merged later.
+struct attention_partial {
+  float* outputs = nullptr;  ///< [rows, padded head_dim], not divided by totals
+  float* peaks = nullptr;    ///< [rows]
+  float* totals = nullptr;   ///< [rows]
 };
 
 }  // namespace detail

@@ -17,7 +17,8 @@
 
 namespace qompose {
 
-/// Cosines and sines for every position of a context: two floats per pair of elements.
+/// Cosines and sines for every position of a context: two floats per pair of elements, twice with
+/// tables for keys that are cached before rotary embedding.
 ///
 /// @par Source
 /// Su et al., "RoFormer", 2021, arXiv:2104.09864, equation 34; angles are found in double.
@@ -71,8 +72,36 @@ class rope_table {
     return sines_.data() + position * half_;
   }
   [[nodiscard]] QOMPOSE_INLINE std::size_t storage_bytes() const noexcept {
-    return (cosines_.size() + sines_.size()) * sizeof(float);
+    return (cosines_.size() + sines_.size() + pair_cosines_.size() + pair_sines_.size()) *
+           sizeof(float);
   }
+
+  /// Adds the tables with which `attention` rotates sixteen cached keys at once.
+  QOMPOSE_INLINE void add_pair_tables() {
+    if (has_pair_tables()) return;
+    // Sixteen lanes may start at any position; rows an odd number of cache lines apart do not
+    // crowd the same sets of a cache.
+    pair_stride_ = (divide_up(seq_len() + 16, 16) | 1) * 16;
+    pair_cosines_ = aligned_buffer<float>(half_ * pair_stride_);
+    pair_sines_ = aligned_buffer<float>(half_ * pair_stride_);
+    for (std::size_t t = 0; t < seq_len(); ++t) {
+      for (std::size_t i = 0; i < half_; ++i) {
+        pair_cosines_[i * pair_stride_ + t] = cosines_[t * half_ + i];
+        pair_sines_[i * pair_stride_ + t] = sines_[t * half_ + i];
+      }
+    }
+  }
+  [[nodiscard]] QOMPOSE_INLINE bool has_pair_tables() const noexcept {
+    return pair_cosines_.size() > 0;
+  }
+  /// [head_dim / 2][pair_stride], unchecked.
+  [[nodiscard]] QOMPOSE_INLINE const float* pair_cosines() const noexcept {
+    return pair_cosines_.data();
+  }
+  [[nodiscard]] QOMPOSE_INLINE const float* pair_sines() const noexcept {
+    return pair_sines_.data();
+  }
+  [[nodiscard]] QOMPOSE_INLINE std::size_t pair_stride() const noexcept { return pair_stride_; }
 
  private:
   QOMPOSE_INLINE static double scaled(double frequency, const rope_scaling& scaling) noexcept {
@@ -93,6 +122,9 @@ class rope_table {
   std::size_t half_ = 0;
   aligned_buffer<float> cosines_;
   aligned_buffer<float> sines_;
+  std::size_t pair_stride_ = 0;
+  aligned_buffer<float> pair_cosines_;
+  aligned_buffer<float> pair_sines_;
 };
 
 inline namespace QOMPOSE_ISA {
