@@ -77,6 +77,17 @@ struct HalfColumns {
   }
 };
 
+/// sum += a * b
+HWY_INLINE void AddProduct(VF& sum, VF a, VF b) {
+#if HWY_TARGET == HWY_AVX2 && HWY_COMPILER_GCC_ACTUAL
+  // g++ moves broadcasts forward until there are more values than registers, and then keeps a sum
+  // in memory, for which all products wait.
+  asm("vfmadd231ps %2, %1, %0" : "+x"(sum.raw) : "x"(a.raw), "x"(b.raw));
+#else
+  sum = hn::MulAdd(a, b, sum);
+#endif
+}
+
 /// finish(row, part, sum over columns of a[row][column] column[16]) for `rows` rows.
 template <std::size_t rows, class Columns, class Finish>
 HWY_INLINE void MultiplyRows(const float* HWY_RESTRICT a, std::size_t a_stride, const Columns& load,
@@ -94,9 +105,7 @@ HWY_INLINE void MultiplyRows(const float* HWY_RESTRICT a, std::size_t a_stride, 
     Each<kParts>([&](auto part) QOMPOSE_FLATTEN { b[part] = load(k, part); });
     Each<rows>([&](auto r) QOMPOSE_FLATTEN {
       const VF as = hn::Set(DF(), a[r * a_stride + k]);
-      Each<kParts>([&](auto part) QOMPOSE_FLATTEN {
-        sum[c][r][part] = hn::MulAdd(as, b[part], sum[c][r][part]);
-      });
+      Each<kParts>([&](auto part) QOMPOSE_FLATTEN { AddProduct(sum[c][r][part], as, b[part]); });
     });
   };
   // Columns come in multiples of eight.

@@ -30,9 +30,10 @@ namespace HWY_NAMESPACE {
 
 /// Rows of int8 codes, several side by side as products of `Codes` want them.
 /// @tparam kMostColumns  codes of the longest row
-template <class Codes, std::size_t kMostColumns>
+/// @tparam kUnsigned     whether all codes are in 0 .. 127
+template <class Codes, std::size_t kMostColumns, bool kUnsigned>
 class CodeRows {
-  using Columns = DotColumns<Codes>;
+  using Columns = DotColumns<Codes, kUnsigned>;
   using Product = typename Columns::Product;
   using Image = integer_image<typename Codes::element>;
   using FromPanel = typename Columns::FromPanel;

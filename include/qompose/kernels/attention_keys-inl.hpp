@@ -95,9 +95,10 @@ class KeyPanels {
                          std::size_t stride) {
     if constexpr (kFolds) Fold(keys);
     const std::uint8_t* panel = keys + block_.panel_at(place);
+    const std::uint8_t* codes = panel + block_.codes_at();
     if constexpr (kRotates) {
       alignas(64) float floats[max_head_dim * panel_rows];
-      panel_.Decode(panel, block_.columns(), floats);
+      panel_.Decode(codes, block_.columns(), floats);
       Unscale(keys, panel, floats);
       Unfold(floats);
       Rotate(rotation, floats);
@@ -105,15 +106,15 @@ class KeyPanels {
     } else if constexpr (kInteger) {
       Integers(panel, scores, stride);
     } else if constexpr (FloatPanel<Codes>::kInPlace) {
-      Multiply(FloatColumns{reinterpret_cast<const float*>(panel)}, panel, scores, stride);
+      Multiply(FloatColumns{reinterpret_cast<const float*>(codes)}, panel, scores, stride);
     } else {
       if constexpr (FloatPanel<Codes>::kPlain) {
         if (rows_ <= kFloatRows) {
-          return Multiply(HalfColumns<typename Codes::element>{panel}, panel, scores, stride);
+          return Multiply(HalfColumns<typename Codes::element>{codes}, panel, scores, stride);
         }
       }
       alignas(64) float floats[max_head_dim * panel_rows];
-      panel_.Decode(panel, block_.columns(), floats);
+      panel_.Decode(codes, block_.columns(), floats);
       Multiply(FloatColumns{floats}, panel, scores, stride);
     }
   }
@@ -150,7 +151,7 @@ class KeyPanels {
       for (std::size_t r = 0; r < rows_; ++r) {
         std::int8_t* codes = codes_.Row(r);
         scales_[r] = QuantizeRow<int8>::Run(rows + r * kQueryStride, dim, codes) /
-                     CodeRows<Codes, max_head_dim>::kFactor;
+                     CodeRows<Codes, max_head_dim, false>::kFactor;
         std::memset(codes + dim, 0, columns - dim);
         CodeSums::Groups(codes, dim, GroupColumns(),
                          [&](std::size_t g, std::int32_t sum) QOMPOSE_FLATTEN {
@@ -229,7 +230,7 @@ class KeyPanels {
       }
       const std::int32_t* sums = sums_ + (kMostGroups == 1 ? 0 : g * kRows);
       const auto sum_of = [&](std::size_t r) QOMPOSE_FLATTEN { return sums[r]; };
-      codes_.Multiply(panel + first * Codes::column_bytes, first,
+      codes_.Multiply(panel + block_.codes_at() + first * Codes::column_bytes, first,
                       ColumnsFrom(first, g + 1 == n_groups), sum_of,
                       [&](std::size_t r, std::size_t part, VI sum) QOMPOSE_FLATTEN {
                         const VF row_scale = hn::Set(DF(), scales_[r]);
@@ -239,7 +240,7 @@ class KeyPanels {
                         }
                         if constexpr (!kFolds && Codes::has_offset) {
                           const float whole = static_cast<float>(sums[r]) * scales_[r] *
-                                              CodeRows<Codes, max_head_dim>::kFactor;
+                                              CodeRows<Codes, max_head_dim, false>::kFactor;
                           value = hn::MulAdd(hn::Set(DF(), whole), offset[part], value);
                         }
                         if constexpr (kFolds && Codes::has_offset) {
@@ -371,7 +372,7 @@ class KeyPanels {
   struct Nothing {
     HWY_INLINE float* operator+(std::size_t) const { return nullptr; }
   };
-  std::conditional_t<kInteger, CodeRows<Codes, max_head_dim>, Nothing> codes_;
+  std::conditional_t<kInteger, CodeRows<Codes, max_head_dim, false>, Nothing> codes_;
   float scales_[kInteger ? kRows : 1];
   std::int32_t sums_[kInteger ? kRows * kMostGroups : 1];
   float float_sums_[Codes::has_offset ? kRows * kMostGroups : 1];

@@ -83,7 +83,7 @@ class ValuePanels {
   }
   [[nodiscard]] HWY_INLINE const std::uint8_t* Panel(const std::uint8_t* values, std::size_t d,
                                                      std::size_t place) const {
-    return values + d / panel_rows * block_.panel_bytes() + place * Codes::column_bytes;
+    return values + block_.panel_at(d) + place * Codes::column_bytes;
   }
 
   HWY_INLINE void Floats(const std::uint8_t* values, std::size_t place, std::size_t count,
@@ -170,7 +170,7 @@ class ValuePanels {
       return;
     }
     const float inverse = kSteps / most;
-    scales_[row] = most / kSteps / CodeRows<Codes, kMostTokens>::kFactor;
+    scales_[row] = most / kSteps / CodeRows<Codes, kMostTokens, true>::kFactor;
     if constexpr (N > 1) {
       VI sum = hn::Zero(DI());
       const VF factor = hn::Set(DF(), inverse);
@@ -229,7 +229,7 @@ class ValuePanels {
   StoredNumbers<typename Codes::scale_format> scale_;
   StoredNumbers<typename Codes::offset_format> offset_;
   struct Nothing {};
-  std::conditional_t<kInteger, CodeRows<Codes, kMostTokens>, Nothing> codes_;
+  std::conditional_t<kInteger, CodeRows<Codes, kMostTokens, true>, Nothing> codes_;
   float scales_[kInteger ? kRows : 1];
   std::int32_t sums_[kInteger ? kRows : 1];
   float offsets_[Codes::has_offset ? kRows : 1];

@@ -227,6 +227,26 @@ struct Dot<kMost, 0> : ByteOperands {
     return hn::BitCast(DI16(), hn::Set(DI(), word));
   }
 };
+
+/// Weights of 8 bits and codes in 0 .. 127: these are the unsigned operand, so that two products
+/// fit a sum of 16 bits.
+struct DotOfUnsignedCodes : ByteOperands {
+  static constexpr int kShift = 128;
+  using Weights = Bytes;
+
+  static HWY_INLINE Weights Prepare(UBytes w) {
+    return hn::BitCast(DI8(), hn::Xor(w, hn::Set(DU8(), std::uint8_t{128})));
+  }
+  static HWY_INLINE void StoreWeights(Weights w, std::uint8_t* p) {
+    StoreBytes(hn::BitCast(DU8(), w), p);
+  }
+  static HWY_INLINE Weights LoadWeights(const std::uint8_t* p) {
+    return hn::BitCast(DI8(), LoadBytes(p));
+  }
+  static HWY_INLINE void Add(Partial& sum, Weights w, Codes x) {
+    AddPairs(sum, MultiplyBytes(hn::BitCast(DU8(), x), w), hn::Set(DI16(), std::int16_t{1}));
+  }
+};
 #elif HWY_ARCH_ARM_A64
 template <int kMost>
 struct Dot : ByteOperands {
@@ -263,6 +283,19 @@ struct Dot : ByteOperands {
     "qompose: kernels/dot-inl.hpp: no dot product for this target; add it to HWY_DISABLED_TARGETS"
 #endif
 #endif  // QOMPOSE_PLAIN_TARGET
+
+/// The products of weights up to kMost with codes that are never negative where `kUnsigned`.
+template <int kMost, bool kUnsigned>
+struct DotOf {
+  using type = Dot<kMost>;
+};
+#if HWY_ARCH_X86 && !QOMPOSE_PLAIN_TARGET && HWY_TARGET > HWY_AVX3_DL
+template <int kMost>
+  requires(PairsThatFit(kMost) == 0)
+struct DotOf<kMost, true> {
+  using type = DotOfUnsignedCodes;
+};
+#endif
 
 }  // namespace HWY_NAMESPACE
 }  // namespace QOMPOSE_ISA

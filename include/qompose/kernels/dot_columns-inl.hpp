@@ -27,11 +27,12 @@ inline namespace QOMPOSE_ISA {
 namespace HWY_NAMESPACE {
 
 /// Dot products over columns of panels of `Layout`, all of one group.
-template <class Layout>
+/// @tparam kUnsignedCodes  whether all codes are in 0 .. 127
+template <class Layout, bool kUnsignedCodes = false>
 struct DotColumns {
   using Element = typename Layout::element;
   using Image = integer_image<Element>;
-  using Product = Dot<Image::most_raised>;
+  using Product = typename DotOf<Image::most_raised, kUnsignedCodes>::type;
   static constexpr std::size_t kCodeBytes = Product::kCodeBytes;
 
   /// Quads multiplied without a branch in between: a whole run of sums of 16 bits on AVX2;

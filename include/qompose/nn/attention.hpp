@@ -46,7 +46,7 @@ struct attention_options {
 namespace detail {
 
 /// Tokens that one piece of work takes where there are few queries.
-inline constexpr std::size_t attention_split = 1024;
+inline constexpr std::size_t attention_split = 2048;
 
 /// How attention over a cache is cut into pieces: by shape alone, so that results are the same for
 /// any number of threads.

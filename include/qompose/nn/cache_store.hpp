@@ -82,14 +82,15 @@ class key_store {
   void store(std::byte* block, std::size_t place, const float* x) {
     static_assert(!Codes::is_per_channel);
     std::byte* panel = block + block_.panel_at(place);
+    std::byte* codes = panel + block_.codes_at();
     const std::size_t lane = place % panel_rows;
     if constexpr (is_plain) {
       for (std::size_t d = 0; d < block_.head_dim; ++d) {
-        column::set(panel, d, lane, Codes::element::encode(x[d]));
+        column::set(codes, d, lane, Codes::element::encode(x[d]));
       }
     } else {
       codes_.run(x, block_.head_dim, block_.template group_cols<Codes>());
-      for (std::size_t d = 0; d < block_.head_dim; ++d) column::set(panel, d, lane, codes_.code(d));
+      for (std::size_t d = 0; d < block_.head_dim; ++d) column::set(codes, d, lane, codes_.code(d));
       for (std::size_t g = 0; g < codes_.groups(); ++g) {
         store_number(panel + block_.scales_at(g), lane, codes_.scale_code(g));
         if constexpr (Codes::has_offset) {
@@ -204,14 +205,14 @@ class value_store {
   void load(const std::byte* values, std::size_t place, float* x) const noexcept {
     static_assert(is_plain);
     for (std::size_t d = 0; d < block_.head_dim; ++d) {
-      const std::byte* at = values + d / panel_rows * block_.panel_bytes();
+      const std::byte* at = values + block_.panel_at(d);
       x[d] = Codes::element::decode(column::get(at, place, d % panel_rows));
     }
   }
 
  private:
   [[nodiscard]] std::byte* panel(std::byte* values, std::size_t d) const noexcept {
-    return values + d / panel_rows * block_.panel_bytes();
+    return values + block_.panel_at(d);
   }
 
   struct nothing {

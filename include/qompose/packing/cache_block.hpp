@@ -10,11 +10,11 @@
 /// an element of a query, broadcast, meets sixteen keys, and a weight of the softmax sixteen
 /// elements of a value.
 ///
-/// * Keys, per token or per group: panels of 16 tokens, each its codes, [groups][16] scales,
-///   [groups][16] offsets and [16] outer scales.
+/// * Keys, per token or per group: panels of 16 tokens, each [groups][16] scales, [groups][16]
+///   offsets, [16] outer scales and the codes.
 /// * Keys, per channel: [head_dim] scales and [head_dim] offsets of the block; panels of codes.
-/// * Values: [head_dim / 16] panels of codes; [groups][tokens] scales, the same of offsets, and
-///   [tokens] outer scales.
+/// * Values: [groups][tokens] scales, the same of offsets, [tokens] outer scales, and
+///   [head_dim / 16] panels of codes.
 ///
 /// Outer scales are floats, and there where the scale's format is a quant of its own.
 
@@ -122,12 +122,7 @@ struct key_block : cache_geometry {
     return round_up(padded_dim() * (Codes::scale_bytes + Codes::offset_bytes), 64);
   }
   [[nodiscard]] QOMPOSE_INLINE std::size_t panel_bytes() const noexcept {
-    const std::size_t codes = columns() * Codes::column_bytes;
-    if constexpr (Codes::is_per_channel) return codes;
-    return round_up(codes +
-                        groups<Codes>() * panel_rows * (Codes::scale_bytes + Codes::offset_bytes) +
-                        (Codes::has_outer ? panel_rows * sizeof(float) : 0),
-                    64);
+    return codes_at() + columns() * Codes::column_bytes;
   }
   [[nodiscard]] QOMPOSE_INLINE std::size_t bytes() const noexcept {
     return head_bytes() + tokens / panel_rows * panel_bytes();
@@ -140,15 +135,20 @@ struct key_block : cache_geometry {
   /// channel, from the start of the keys and without groups.
   [[nodiscard]] QOMPOSE_INLINE std::size_t scales_at(std::size_t group = 0) const noexcept {
     if constexpr (Codes::is_per_channel) return 0;
-    return columns() * Codes::column_bytes + group * panel_rows * Codes::scale_bytes;
+    return group * panel_rows * Codes::scale_bytes;
   }
   [[nodiscard]] QOMPOSE_INLINE std::size_t offsets_at(std::size_t group = 0) const noexcept {
     if constexpr (Codes::is_per_channel) return padded_dim() * Codes::scale_bytes;
-    return columns() * Codes::column_bytes + groups<Codes>() * panel_rows * Codes::scale_bytes +
-           group * panel_rows * Codes::offset_bytes;
+    return scales_at(groups<Codes>()) + group * panel_rows * Codes::offset_bytes;
   }
   [[nodiscard]] QOMPOSE_INLINE std::size_t outer_at() const noexcept {
     return round_up(offsets_at(groups<Codes>()), sizeof(float));
+  }
+  /// The codes, from the start of a panel: one stream of memory holds both in the order of their
+  /// use.
+  [[nodiscard]] QOMPOSE_INLINE std::size_t codes_at() const noexcept {
+    if constexpr (Codes::is_per_channel) return 0;
+    return round_up(outer_at() + (Codes::has_outer ? panel_rows * sizeof(float) : 0), 64);
   }
 };
 
@@ -163,7 +163,7 @@ struct value_block : cache_geometry {
   }
   /// Scales and offsets of a group of all tokens.
   [[nodiscard]] QOMPOSE_INLINE std::size_t scales_at(std::size_t group) const noexcept {
-    return padded_dim() / panel_rows * panel_bytes() + group * tokens * Codes::scale_bytes;
+    return group * tokens * Codes::scale_bytes;
   }
   [[nodiscard]] QOMPOSE_INLINE std::size_t offsets_at(std::size_t group) const noexcept {
     return scales_at(groups<Codes>()) + group * tokens * Codes::offset_bytes;
@@ -171,8 +171,14 @@ struct value_block : cache_geometry {
   [[nodiscard]] QOMPOSE_INLINE std::size_t outer_at() const noexcept {
     return round_up(offsets_at(groups<Codes>()), sizeof(float));
   }
+  /// The panel of element d of a head.
+  [[nodiscard]] QOMPOSE_INLINE std::size_t panel_at(std::size_t d) const noexcept {
+    const std::size_t before =
+        round_up(outer_at() + (Codes::has_outer ? tokens * sizeof(float) : 0), 64);
+    return before + d / panel_rows * panel_bytes();
+  }
   [[nodiscard]] QOMPOSE_INLINE std::size_t bytes() const noexcept {
-    return round_up(outer_at() + (Codes::has_outer ? tokens * sizeof(float) : 0), 64);
+    return round_up(panel_at(padded_dim()), 64);
   }
 };
 
