@@ -188,7 +188,11 @@ struct IntegerMatmul : PanelAccess<Layout, kGroupCodes> {
       constexpr bool kScaleFirst = Layout::interleaves && T == kDigits && !Source::kIsStaged;
       const auto load_scale = [&]() QOMPOSE_FLATTEN {
         Each<kV>([&](auto v) QOMPOSE_FLATTEN {
-          scale[v] = Access::Scale(a, p + v / kParts, g, v % kParts);
+          if constexpr (kIntegerScales) {
+            scale[v] = hn::BitCast(DF(), Access::IntegerScale(a, p + v / kParts, g, v % kParts));
+          } else {
+            scale[v] = Access::Scale(a, p + v / kParts, g, v % kParts);
+          }
         });
       };
       if constexpr (kScaleFirst) load_scale();
@@ -207,7 +211,7 @@ struct IntegerMatmul : PanelAccess<Layout, kGroupCodes> {
           Each<kV>([&](auto v) QOMPOSE_FLATTEN { sums.group[m][v] = sum[m][v]; });
         });
       } else {
-        if (!kScaleFirst && !(kIntegerScales && IsExact(a))) load_scale();
+        if constexpr (!kScaleFirst) load_scale();
         AddGroup<n, T>(a, p, tile, g, sum, scale, total);
       }
     }
@@ -219,15 +223,18 @@ struct IntegerMatmul : PanelAccess<Layout, kGroupCodes> {
   }
 
   /// total += scale * sum (+ offset * sum of codes), for one group.
+  /// @param scale  where scales are integers, these in the lanes of floats
   template <std::size_t n, std::size_t T>
   static HWY_INLINE void AddGroup(const Arguments& a, std::size_t p, std::size_t tile,
                                   std::size_t g, const VI (&sum)[T][n * kParts],
                                   const VF (&scale)[n * kParts], VF (&total)[T][n * kParts]) {
     const std::size_t at = (tile * a.geometry.groups + g) * T;
     if constexpr (kIntegerScales) {
-      if (IsExact(a)) return AddIntegerGroup<n, T>(a, p, at, g, sum, total);
+      if (IsExact(a)) return AddIntegerGroup<n, T>(a, p, at, g, sum, scale, total);
     }
     Each<n * kParts>([&](auto v) QOMPOSE_FLATTEN {
+      VF by = scale[v];
+      if constexpr (kIntegerScales) by = hn::ConvertTo(DF(), hn::BitCast(DI(), by));
       VF offset;
       if constexpr (kHasOffset) offset = Access::Offset(a, p + v / kParts, g, v % kParts);
       Each<T>([&](auto m) QOMPOSE_FLATTEN {
@@ -237,7 +244,7 @@ struct IntegerMatmul : PanelAccess<Layout, kGroupCodes> {
           x_scale = hn::Set(DF(), CodeScale<T>(a, tile, g)[m]);
           value = hn::Mul(value, x_scale);
         }
-        total[m][v] = hn::MulAdd(value, scale[v], total[m][v]);
+        total[m][v] = hn::MulAdd(value, by, total[m][v]);
         if constexpr (kHasOffset) {
           VF x_sum = hn::Set(DF(), a.x.sums[at + m]);
           if constexpr (kGroupCodes) x_sum = hn::Mul(x_sum, x_scale);
@@ -255,9 +262,10 @@ struct IntegerMatmul : PanelAccess<Layout, kGroupCodes> {
   template <std::size_t n, std::size_t T>
   static HWY_INLINE void AddIntegerGroup(const Arguments& a, std::size_t p, std::size_t at,
                                          std::size_t g, const VI (&sum)[T][n * kParts],
+                                         const VF (&scale)[n * kParts],
                                          VF (&total)[T][n * kParts]) {
     Each<n * kParts>([&](auto v) QOMPOSE_FLATTEN {
-      const VI scale = Access::IntegerScale(a, p + v / kParts, g, v % kParts);
+      const VI by = hn::BitCast(DI(), scale[v]);
       VI zero;
       if constexpr (kHasOffset) zero = Access::ZeroPoint(a, p + v / kParts, g, v % kParts);
       Each<T>([&](auto m) QOMPOSE_FLATTEN {
@@ -267,7 +275,7 @@ struct IntegerMatmul : PanelAccess<Layout, kGroupCodes> {
           value = hn::Sub(value, hn::Mul(zero, codes));
         }
         const VI before = hn::BitCast(DI(), total[m][v]);
-        total[m][v] = hn::BitCast(DF(), hn::Add(before, hn::Mul(value, scale)));
+        total[m][v] = hn::BitCast(DF(), hn::Add(before, hn::Mul(value, by)));
       });
     });
   }
