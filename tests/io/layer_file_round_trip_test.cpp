@@ -28,7 +28,7 @@ using more_recipes =
     std::tuple<qp::w8a8_hadamard,
                qp::recipe<qp::weight<qp::w8_channel>, qp::activation<qp::a8_token>,
                           qp::transform<qp::then<qp::random_signs<3>, qp::hadamard>>>,
-               qp::recipe<qp::weight<qp::nvfp4>>,
+               qp::recipe<qp::weight<qp::nvfp4>>, qp::recipe<qp::weight<qp::vsq4_v16>>,
                qp::recipe<qp::weight<qp::q4_k_like>, qp::activation<qp::a8_token>>,
                qp::recipe<qp::weight<qp::w4_zero_g128>, qp::activation<qp::a8_token>>,
                qp::recipe<qp::weight<qp::w4_progressive>, qp::activation<qp::a8_token>>,

@@ -204,7 +204,7 @@ TEST_CASE("layer_file: metadata that is missing or wrong is an error", "[io][lay
   };
   CHECK_THAT(with("format", {}), contains("the metadata has no format"));
   CHECK_THAT(with("version", "2"), contains("version: the file has 2, expected 1"));
-  CHECK_THAT(with("panel_layout", "0"), contains("panel_layout: the file has 0, expected 3"));
+  CHECK_THAT(with("panel_layout", "0"), contains("panel_layout: the file has 0, expected 4"));
   CHECK_THAT(with("panel_layout", {}), contains("the metadata has no panel_layout"));
   CHECK_THAT(with("in_features", "-1"), contains("in_features: the file has -1"));
   CHECK_THAT(with("out_features", "17"), contains("panels: U8 [1, 448], expected U8 [2, 448]"));
@@ -241,9 +241,15 @@ TEST_CASE("layer_file: parts that are missing, unknown or of another shape are e
   CHECK_THAT(with([](auto& file) { file.erase("panels"); }),
              contains("panels: this part is missing"));
   CHECK_THAT(load_error<qp::recipe<qp::weight<qp::w4_progressive>>>(
+                 2, 40, [](auto& file) { file.erase("scales.scales.codes"); }),
+             contains("scales.scales.codes: this part is missing"));
+  CHECK_THAT(load_error<qp::recipe<qp::weight<qp::q4_k_like>>>(
                  2, 40, [](auto& file) { file.erase("zeros.codes"); }),
              contains("zeros.codes: this part is missing"));
   CHECK_THAT(with([](auto& file) { file.add("scales.codes", "F16", {2, 2}, 8); }),
+             contains("scales.codes: is no part of this composition"));
+  CHECK_THAT(load_error<qp::recipe<qp::weight<qp::nvfp4>>>(
+                 2, 40, [](auto& file) { file.add("scales.codes", "U8", {2, 3}, 6); }),
              contains("scales.codes: is no part of this composition"));
   CHECK_THAT(with([](auto& file) { file.add("codes", "U8", {2, 20}, 40); }),
              contains("codes: is no part of this composition"));
@@ -268,6 +274,7 @@ TEST_CASE("layer_file: values that a format does not have are errors that name t
   using fp6 = qp::recipe<qp::weight<qp::mxfp6_e2m3>>;
   using fp8_g32 = qp::quant<qp::fp8_e4m3, qp::per_group<32>, qp::scale<qp::fp16>>;
   using progressive = qp::recipe<qp::weight<qp::w4_progressive>>;
+  using nvfp4 = qp::recipe<qp::weight<qp::nvfp4>>;
 
   CHECK_THAT(load_error<qp::w8a8>(2, 40, put("scales.codes", 4, nan)),
              contains("scales.codes: element (1, 0)"));
@@ -306,8 +313,27 @@ TEST_CASE("layer_file: values that a format does not have are errors that name t
              contains("panels: byte 2"));
   CHECK_THAT(load_error<qp::w1a1>(2, 40, put("panels", 8 + 5, std::uint8_t{1})),
              contains("panels: the word at byte 8 has bits past the last of 40 columns"));
-  CHECK_THAT(load_error<progressive>(2, 40, put("scales.codes", 0, std::uint8_t{255})),
+  CHECK_THAT(load_error<progressive>(2, 40, put("panels", 0, std::uint8_t{255})),
              contains("panels: element (0, ") && contains("(code - zero_point) * inner scale"));
+  // Numbers of the panels' format that are none of the spec's: a zero point of five bits, scales of
+  // five, one between two of fp8, infinity.
+  CHECK_THAT(load_error<progressive>(2, 40, put("panels", 64 + 1, std::uint8_t{16})),
+             contains("panels: byte 65 holds 16, which is part of no finite value of uint4"));
+  CHECK_THAT(load_error<qp::recipe<qp::weight<qp::w4_zero_g128>>>(
+                 2, 40, put("panels", 128 + 1, std::uint8_t{16})),
+             contains("panels: byte 129 holds 16, which is part of no finite value of uint4"));
+  CHECK_THAT(
+      load_error<qp::recipe<qp::weight<qp::vsq4_v16>>>(2, 40, put("panels", 17, std::uint8_t{16})),
+      contains("panels: byte 17 holds 16, which is part of no finite value of uint4"));
+  for (const std::uint16_t half : {std::uint16_t{0x3c01}, std::uint16_t{0x7c00}}) {
+    CHECK_THAT(load_error<nvfp4>(2, 40, put("panels", 34, half)),
+               contains("panels: byte 34 holds ") && contains("no finite value of fp8_e4m3"));
+  }
+  // Both levels are finite, their product is not.
+  CHECK_THAT(load_error<nvfp4>(2, 40, put("scales.scales.codes", 0, 3e38f)),
+             contains("scales: the scale or minimum of row 0"));
+  CHECK_THAT(load_error<nvfp4>(2, 40, put("scales.scales.codes", 0, nan)),
+             contains("scales.scales.codes: element (0, 0)"));
 }
 
 TEST_CASE("layer_file: whatever byte is damaged, a load ends in an error or in a layer",

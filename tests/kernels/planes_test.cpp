@@ -18,14 +18,27 @@ using with_codes = qp::recipe<qp::weight<Spec>, qp::activation<Activation>>;
 /// runs is checked in tests/nn.
 using plane_recipes =
     std::tuple<with_codes<qp::w3_g32>, with_codes<qp::q5_0>, with_codes<qp::nvfp4>,
-               with_codes<qp::mxfp6_e2m3>, with_codes<qp::w4_progressive>,
-               with_codes<qp::w8_channel, qp::a8_g128>, qp::recipe<qp::weight<qp::nf4_g64>>,
-               qp::recipe<qp::weight<qp::mxfp6_e3m2>>,
+               with_codes<qp::mxfp6_e2m3>, with_codes<qp::w4_progressive>, with_codes<qp::vsq4_v16>,
+               with_codes<qp::w4_zero_g128>, with_codes<qp::w8_channel, qp::a8_g128>,
+               qp::recipe<qp::weight<qp::nf4_g64>>, qp::recipe<qp::weight<qp::mxfp6_e3m2>>,
                qp::recipe<qp::weight<qp::fp8_e4m3_channel>>>;
+
+/// Blocks of short groups that end where a stretch of columns does, and that do not; sums of
+/// integer scales that integers cannot hold.
+using short_groups = std::tuple<
+    with_codes<qp::nvfp4>, with_codes<qp::vsq4_v16>,
+    with_codes<qp::quant<qp::uint4, qp::per_group<24>, qp::scale<qp::fp16>, qp::zero<qp::uint4>>>>;
 
 }  // namespace
 
 TEMPLATE_LIST_TEST_CASE("kernels: planes, tables and levels of scales on every target",
                         "[kernels][planes]", plane_recipes) {
   for (const product_shape& s : few_shapes) check_on_each_target<TestType>(s);
+}
+
+TEMPLATE_LIST_TEST_CASE("kernels: short groups of very long rows on every target",
+                        "[kernels][planes]", short_groups) {
+  check_on_each_target<TestType>({1, 66'000, 17});
+  // More than one group, which would have to be exact: the reference multiplies levels first.
+  for (std::size_t in = 33; in <= 150; in += 9) check_on_each_target<TestType>({1, in, 17});
 }

@@ -172,9 +172,52 @@ TEST_CASE("packed_matrix: scales of groups stand in the panel before the codes o
   using shifted =
       qp::quant<qp::uint4, qp::per_group<8>, qp::scale<qp::fp16>, qp::minimum<qp::fp16>>;
   CHECK(qp::packed_matrix<shifted>(16, 48).panels().size() == 6 * (64 + 64));
-  // Levels of scales stay beside the panels.
-  CHECK_FALSE(layout<qp::nvfp4>::interleaves);
+  // Scales of whole rows stay beside the panels, and those that panels hold in decoded form.
   CHECK_FALSE(layout<qp::w8_channel>::interleaves);
+  CHECK_FALSE(layout<qp::q4_k_like>::interleaves);
+}
+
+TEST_CASE("packed_matrix: of scales in two levels the inner ones stand in the panel",
+          "[packing][panels]") {
+  const auto whole = random_matrix(17, 96, 2);
+  // fp8 as fp16, 32 bytes a group; the float that the tensor shares is a float a row.
+  const auto q = qp::quantize<qp::nvfp4>(whole.view());
+  qp::packed_matrix<qp::nvfp4> packed(17, 96);
+  packed.store(0, q);
+  const std::size_t head = 4 * 16 * 2;
+  const std::size_t panel = 2 * head + 6 * 2 * 64;
+  CHECK(packed.panels().size() == 2 * panel);
+  const auto half = [&](std::size_t at) {
+    return qp::fp16::decode(
+        static_cast<std::uint16_t>(packed.panels()[at] | packed.panels()[at + 1] << 8));
+  };
+  CHECK(half(2 * (2 * 16 + 3)) == qp::fp8_e4m3::decode(q.scale_code(3, 2)));
+  CHECK(half(head + 8 * 64 + 2 * (16 + 15)) == qp::fp8_e4m3::decode(q.scale_code(15, 5)));
+  CHECK(half(panel) == qp::fp8_e4m3::decode(q.scale_code(16, 0)));
+  CHECK((packed.panels()[head + 2 * 64 + 4 * 9 + 2] & 15) == q.code(9, 16 + 2));
+  CHECK(packed.pointers().scales == nullptr);
+  CHECK(packed.pointers().row_scales[16] == q.scales().scale(16, 0));
+  CHECK(packed.storage_bytes() == 2 * panel + 2 * 16 * 4);
+
+  // Integers are bytes: scales, then zero points, then codes.
+  using levels = qp::quant<qp::uint4, qp::per_group<8>, qp::scale<qp::progressive<qp::int8>>,
+                           qp::zero<qp::uint4>>;
+  const auto two = qp::quantize<levels>(whole.view());
+  qp::packed_matrix<levels> integers(17, 96);
+  integers.store(0, two);
+  const std::size_t block = 4 * 16 + 4 * 16 + 4 * 64;
+  CHECK(integers.panels().size() == 2 * 3 * block);
+  CHECK(integers.panels()[block + 3 * 16 + 5] == two.scale_code(5, 7));
+  CHECK(integers.panels()[block + 4 * 16 + 3 * 16 + 5] == two.zeros().code(5, 7));
+  CHECK((integers.panels()[2 * 4 * 16 + 64 + 4 * 9 + 2] & 15) == two.code(9, 8 + 2));
+
+  // So are the zero points of scales of one level.
+  const auto one = qp::quantize<qp::w4_zero_g128>(random_matrix(16, 256, 3).view());
+  qp::packed_matrix<qp::w4_zero_g128> zeros(16, 256);
+  zeros.store(0, one);
+  CHECK(zeros.panels().size() == 4 * 16 * 2 + 4 * 16 + 2 * 1024);
+  CHECK(zeros.panels()[4 * 16 * 2 + 16 + 7] == one.zeros().code(7, 1));
+  CHECK(zeros.storage_bytes() == zeros.panels().size());
 }
 
 TEST_CASE("packed_matrix: a default one is empty", "[packing][panels]") {

@@ -5,11 +5,13 @@
 /// @brief Panels that come from a file are held against their format.
 
 #include <algorithm>
+#include <bitset>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
 #include <span>
 #include <string>
+#include <type_traits>
 
 #include "qompose/core/config.hpp"
 #include "qompose/core/error.hpp"
@@ -20,6 +22,37 @@
 
 namespace qompose::detail {
 inline namespace QOMPOSE_ISA {
+
+/// Tells which codes of `Kept`, a format of panels, hold a finite value of the format that the spec
+/// names, or 0, with which panels are filled up.
+template <number_format Stored, number_format Kept = Stored>
+class held_codes {
+ public:
+  using format = Stored;
+  using code_type = typename Kept::storage_type;
+  held_codes() noexcept {
+    held_.set(Kept::encode(0.0f));
+    const known_bytes stored = known_bytes_of<Stored>();
+    for (std::size_t byte = 0; byte < stored.known.size(); ++byte) {
+      const auto code = static_cast<typename Stored::storage_type>(byte);
+      if (stored.known[byte]) held_.set(Kept::encode(Stored::decode(code)));
+    }
+  }
+  [[nodiscard]] bool operator()(code_type code) const noexcept { return held_[code]; }
+
+ private:
+  static_assert(Stored::bits <= 8 && Kept::bits <= 16 && std::is_unsigned_v<code_type>);
+  std::bitset<std::size_t{1} << Kept::bits> held_;
+};
+template <element_format Format>
+class held_codes<Format, Format> {
+ public:
+  using format = Format;
+  using code_type = typename Format::storage_type;
+  [[nodiscard]] bool operator()(code_type code) const noexcept {
+    return is_known_code<Format>(code);
+  }
+};
 
 /// Holds the codes of consecutive units of panels against their format.
 template <tensor_spec Spec>
@@ -59,23 +92,24 @@ class panel_checker {
     } else {
       // Blocks without an exit are checked many codes at a time.
       constexpr std::size_t block = 4096;
-      for (; first < last; first += block)
-        check_codes<element>(first, std::min(last, first + block));
+      for (; first < last; first += block) {
+        check_codes(first, std::min(last, first + block), held_codes<element>());
+      }
     }
   }
-  /// The same for numbers of `Format`, one after the other.
-  template <element_format Format>
-  void check_codes(std::size_t first, std::size_t last) const {
-    using code_type = typename Format::storage_type;
+  /// The same for numbers that `is_held` knows, one after the other.
+  template <class Held>
+  void check_codes(std::size_t first, std::size_t last, const Held& is_held) const {
+    using code_type = typename Held::code_type;
     const auto is_known = [&](std::size_t at) {
       code_type code;
       std::memcpy(&code, panels_.data() + at, sizeof(code));
-      return is_known_code<Format>(code);
+      return is_held(code);
     };
     bool known = true;
     for (std::size_t at = first; at < last; at += sizeof(code_type)) known = known & is_known(at);
     for (std::size_t at = first; !known && at < last; at += sizeof(code_type)) {
-      if (!is_known(at)) refuse<Format>(at);
+      if (!is_known(at)) refuse<typename Held::format>(at);
     }
   }
 
@@ -105,8 +139,8 @@ class panel_checker {
   known_bytes codes_ = known_bytes_of_element();
 };
 
-/// Throws unless every code of the panels, padding included, and every scale and minimum in them
-/// stands for a finite value.
+/// Throws unless every code of the panels, padding included, and every scale, zero point and
+/// minimum in them stands for a finite value.
 /// @param rows, cols  of the matrix
 /// @throws qompose::value_error naming the first byte that is part of none
 /// @par Cost  one pass over the panels; over the scales in them where every field is a code, as for
@@ -119,18 +153,27 @@ void require_known_panels(const std::string& what, std::span<const std::byte> pa
   if constexpr (!layout::interleaves) {
     if (!checker.takes_all()) checker.check_units(0, panels.size());
   } else {
+    using parts = typename layout::parts;
+    using scale_format = typename layout::scale_format;
+    using offset_format = typename layout::offset_format;
+    const held_codes<std::conditional_t<layout::has_row_scales, typename layout::row_scaled::inner,
+                                        scale_format>,
+                     scale_format>
+        held_scales;
+    const held_codes<std::conditional_t<layout::has_zero_points, typename parts::zero_type::format,
+                                        offset_format>,
+                     offset_format>
+        held_offsets;
     const panel_geometry geometry = geometry_of<Spec>(rows, cols);
     const std::size_t panel_bytes = layout::panel_bytes(geometry.padded_cols, geometry.groups);
     for (std::size_t p = 0; p < geometry.panels; ++p) {
       for (std::size_t g = 0; g < geometry.groups; ++g) {
         const std::size_t at = p * panel_bytes;
         const std::size_t scales = at + layout::scales_at(g);
-        checker.template check_codes<typename layout::scale_format>(scales,
-                                                                    scales + layout::scale_bytes);
+        checker.check_codes(scales, scales + layout::scale_bytes, held_scales);
         if constexpr (layout::has_offset) {
           const std::size_t offsets = at + layout::offsets_at(g);
-          checker.template check_codes<typename layout::offset_format>(
-              offsets, offsets + layout::offset_bytes);
+          checker.check_codes(offsets, offsets + layout::offset_bytes, held_offsets);
         }
         if (checker.takes_all()) continue;
         const std::size_t k = g * geometry.group_stride;

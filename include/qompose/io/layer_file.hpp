@@ -11,8 +11,8 @@
 /// has one; `transform`, F32 [floats], where the recipe's transform has data that does not follow
 /// from in_features, such as the factors of a `channel_scale`; `activation_scales`, F32 [groups],
 /// where the recipe stores them; scales, zero points and codebooks that do not stand in the panels
-/// as in a matrix file. What the kernels keep beside that follows from these and is not in the
-/// file.
+/// as in a matrix file, and of scales in two levels that do the outer one. What the kernels keep
+/// beside that follows from these and is not in the file.
 
 #include <cstddef>
 #include <cstdint>
@@ -70,6 +70,31 @@ struct kept_file : memory_keeper {
   return copy;
 }
 
+/// Appends what a layer has beside its panels: scales, zero points and codebooks that do not stand
+/// in them; where rows share a level of scales, that one alone.
+template <tensor_spec Spec>
+void list_parts_beside_panels(std::vector<stored_part>& parts, std::size_t rows, std::size_t cols) {
+  using layout = panel_layout<Spec>;
+  if constexpr (!layout::interleaves) {
+    list_parts_beside_codes<Spec>(parts, "", rows, cols);
+  } else if constexpr (layout::has_row_scales) {
+    const scale_grid grid = scales_of<typename Spec::granularity_type>(rows, cols);
+    list_parts_beside_codes<typename layout::parts::scale_format>(parts, "scales.", grid.rows,
+                                                                  grid.cols);
+  }
+}
+
+/// Calls visit(codes, rows, cols) for each of them, in the order of the list.
+template <class Matrix, class Visit>
+void visit_codes_beside_panels(Matrix& q, Visit&& visit) {
+  using layout = panel_layout<typename Matrix::spec>;
+  if constexpr (!layout::interleaves) {
+    visit_codes_beside(q, visit);
+  } else if constexpr (layout::has_row_scales) {
+    visit_codes_beside(q.scales(), visit);
+  }
+}
+
 /// All parts of a layer: panels, bias, transform, scales of activations, then what is beside the
 /// codes.
 /// @tparam Packed  what the panels are read into
@@ -100,9 +125,7 @@ template <tensor_spec Spec, class Packed = packed_matrix<Spec>>
   if (has_bias) add_floats("bias", rows);
   if (transform_floats > 0) add_floats("transform", transform_floats);
   if (activation_scales > 0) add_floats("activation_scales", activation_scales);
-  if constexpr (!panel_layout<Spec>::interleaves) {
-    list_parts_beside_codes<Spec>(parts, "", rows, cols);
-  }
+  list_parts_beside_panels<Spec>(parts, rows, cols);
   return parts;
 }
 
@@ -113,6 +136,8 @@ struct file_format<linear<Recipe>> {
   using spec = typename layer_type::weight_spec;
   using transform = typename layer_type::transform_type;
   using packed_type = typename layer_type::packed_type;
+  using layout = panel_layout<spec>;
+  static constexpr bool has_parts_beside = !layout::interleaves || layout::has_row_scales;
   static_assert(makes_own_data<transform> || stores_data<transform>,
                 "qompose: layer file: the transform has data, for which the file has no part; give "
                 "it stored_size, store and restore, see transforms/transform.hpp");
@@ -142,9 +167,9 @@ struct file_format<linear<Recipe>> {
     if (!layer.activation_scales().empty()) {
       writer.write(parts[next++].name, std::as_bytes(layer.activation_scales()));
     }
-    if constexpr (!panel_layout<spec>::interleaves) {
+    if constexpr (has_parts_beside) {
       const auto beside = layer.weights().beside_codes();
-      visit_codes_beside(beside, [&](const auto& codes, std::size_t, std::size_t) {
+      visit_codes_beside_panels(beside, [&](const auto& codes, std::size_t, std::size_t) {
         writer.write(parts[next++].name, bytes_of(codes));
       });
     }
@@ -171,10 +196,10 @@ struct file_format<linear<Recipe>> {
       const std::size_t at_scales = at_transform + (transform_floats > 0 ? 1 : 0);
       const std::size_t first_beside = at_scales + (scale_count(cols) > 0 ? 1 : 0);
       quantized_matrix<spec> beside(rows, cols, without_codes{});
-      if constexpr (!panel_layout<spec>::interleaves) {
-        visit_codes_beside(beside, part_reader(std::span(parts).subspan(first_beside),
-                                               std::span(bytes).subspan(first_beside)));
-        require_finite_parts(beside);
+      if constexpr (has_parts_beside) {
+        visit_codes_beside_panels(beside, part_reader(std::span(parts).subspan(first_beside),
+                                                      std::span(bytes).subspan(first_beside)));
+        if constexpr (!layout::interleaves) require_finite_parts(beside);
       }
       aligned_buffer<float> bias(has_bias ? rows : 0);
       if (bias.size() > 0) std::memcpy(bias.data(), bytes[1].data(), bytes[1].size());
@@ -191,6 +216,10 @@ struct file_format<linear<Recipe>> {
       }
 
       packed_type weights(bytes_from(file.file(), bytes[0], where), beside);
+      // Whether the levels are finite once they are multiplied.
+      if constexpr (layout::interleaves && has_parts_beside) {
+        require_finite_parts(weights.beside_codes());
+      }
       if constexpr (requires { requires is_progressive<typename spec::scale_type::format>; }) {
         if (rows > 0 && cols > 0) require_image("panels", weights.quantized());
       }

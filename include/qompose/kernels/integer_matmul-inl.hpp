@@ -11,6 +11,8 @@
 #define QOMPOSE_KERNELS_INTEGER_MATMUL_INL_HPP_
 #endif
 
+#include <hwy/cache_control.h>
+
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
@@ -103,6 +105,13 @@ struct IntegerMatmul : PanelAccess<Layout, kGroupCodes> {
   static constexpr std::size_t kColumns = kStages ? 1024 / Product::kWeightBytes : 4096;
   static constexpr std::size_t kBlockRows = kMostRows / kTileRows * kTileRows;
 
+  /// Whether one row of codes meets blocks of groups without a branch in between: groups of a few
+  /// columns took as long to find as to multiply.
+  static constexpr std::size_t kGroupStride = round_up(Layout::most_group_columns, Layout::step);
+  static constexpr std::size_t kBlockColumns = Layout::block_groups * kGroupStride;
+  static constexpr bool kHasShortBlocks = Layout::interleaves && kScalesSums && !kGroupCodes &&
+                                          kGroupStride <= 32 && !QOMPOSE_PLAIN_TARGET;
+
   /// Rows of codes in each tile of a product of so many tokens.
   static constexpr std::size_t TileTokens(std::size_t n_tokens) {
     if (n_tokens == 1) return kDigits;
@@ -178,7 +187,17 @@ struct IntegerMatmul : PanelAccess<Layout, kGroupCodes> {
       scale[v] = hn::Zero(DF());
       Each<T>([&](auto m) QOMPOSE_FLATTEN { total[m][v] = sums.total[m][v]; });
     });
-    for (const std::size_t end = k + columns; k < end; ++g) {
+    const std::size_t end = k + columns;
+    if constexpr (kHasShortBlocks && T == 1 && n == 1 && !Source::kIsStaged) {
+      if (!IsSingle(a) && k % kBlockColumns == 0) {
+        const std::size_t blocks = columns / kBlockColumns;
+        ShortBlocks<Source>(a, p, k, blocks, x, total);
+        k += blocks * kBlockColumns;
+        g += blocks * Layout::block_groups;
+        x += blocks * (kBlockColumns / 4 * kCodeBytes);
+      }
+    }
+    for (; k < end; ++g) {
       const std::size_t group_begin = g * geometry.group_stride;
       const std::size_t group_end = group_begin + Access::GroupColumns(a, g);
       const std::size_t stop = std::min(end, group_end);
@@ -186,12 +205,7 @@ struct IntegerMatmul : PanelAccess<Layout, kGroupCodes> {
       if constexpr (!Source::kIsStaged) w = Access::Codes(a, p, k, g);
       // Scales that stand before the codes are read before them, in the order of memory.
       constexpr bool kScaleFirst = Layout::interleaves && T == kDigits && !Source::kIsStaged;
-      const auto load_scale = [&]() QOMPOSE_FLATTEN {
-        Each<kV>([&](auto v) QOMPOSE_FLATTEN {
-          scale[v] = Access::Scale(a, p + v / kParts, g, v % kParts);
-        });
-      };
-      if constexpr (kScaleFirst) load_scale();
+      if constexpr (kScaleFirst) LoadScales<n>(a, p, g, scale);
       VI sum[T][kV] = {};
       Columns::template Multiply<n, T, Source>(
           w, panel_bytes, x, stop - k,
@@ -207,7 +221,7 @@ struct IntegerMatmul : PanelAccess<Layout, kGroupCodes> {
           Each<kV>([&](auto v) QOMPOSE_FLATTEN { sums.group[m][v] = sum[m][v]; });
         });
       } else {
-        if (!kScaleFirst && !(kIntegerScales && IsExact(a))) load_scale();
+        if constexpr (!kScaleFirst) LoadScales<n>(a, p, g, scale);
         AddGroup<n, T>(a, p, tile, g, sum, scale, total);
       }
     }
@@ -218,16 +232,70 @@ struct IntegerMatmul : PanelAccess<Layout, kGroupCodes> {
     }
   }
 
+  /// total += the groups of `blocks` blocks of a panel, from column k on, for one row of codes at
+  /// x.
+  template <class Source>
+  static HWY_INLINE void ShortBlocks(const Arguments& a, std::size_t p, std::size_t k,
+                                     std::size_t blocks, const std::int8_t* x,
+                                     VF (&total)[1][kParts]) {
+    // A block as a matrix of its own: whatever it has is at constants from its start.
+    const std::size_t g = k / kGroupStride;
+    Arguments block = a;
+    block.weights.panels = Access::Codes(a, p, k, g) - Layout::head_bytes;
+    block.x.corrections += g;
+    if constexpr (kHasOffset) block.x.sums += g;
+    for (; blocks > 0; --blocks) {
+      // Two blocks ahead, which took a fifth off the time of weights in memory on Zen 3.
+      if constexpr (HWY_TARGET == HWY_AVX2) {
+        Unroll<Layout::block_bytes / 64>([&](auto line) QOMPOSE_FLATTEN {
+          hwy::Prefetch(block.weights.panels + 2 * Layout::block_bytes + line * 64);
+        });
+      }
+      Unroll<Layout::block_groups>([&](auto group) QOMPOSE_FLATTEN {
+        constexpr std::size_t kColumn = group * kGroupStride;
+        VF scale[kParts];
+        LoadScales<1>(block, 0, group, scale);
+        VI sum[1][kParts] = {};
+        Columns::template Multiply<1, 1, Source>(
+            Access::Codes(block, 0, kColumn, group), 0, x + kColumn / 4 * kCodeBytes, kGroupStride,
+            [&](std::size_t, std::size_t)
+                QOMPOSE_FLATTEN { return hn::Set(DI(), block.x.corrections[group]); },
+            sum);
+        AddGroup<1, 1>(block, 0, 0, group, sum, scale, total);
+      });
+      block.weights.panels += Layout::block_bytes;
+      block.x.corrections += Layout::block_groups;
+      if constexpr (kHasOffset) block.x.sums += Layout::block_groups;
+      x += kBlockColumns / 4 * kCodeBytes;
+    }
+  }
+
+  /// Scales of a group of n panels; where they are integers, these in the lanes of floats.
+  template <std::size_t n>
+  static HWY_INLINE void LoadScales(const Arguments& a, std::size_t p, std::size_t g,
+                                    VF (&scale)[n * kParts]) {
+    Each<n * kParts>([&](auto v) QOMPOSE_FLATTEN {
+      if constexpr (kIntegerScales) {
+        scale[v] = hn::BitCast(DF(), Access::IntegerScale(a, p + v / kParts, g, v % kParts));
+      } else {
+        scale[v] = Access::Scale(a, p + v / kParts, g, v % kParts);
+      }
+    });
+  }
+
   /// total += scale * sum (+ offset * sum of codes), for one group.
+  /// @param scale  as LoadScales() gives them
   template <std::size_t n, std::size_t T>
   static HWY_INLINE void AddGroup(const Arguments& a, std::size_t p, std::size_t tile,
                                   std::size_t g, const VI (&sum)[T][n * kParts],
                                   const VF (&scale)[n * kParts], VF (&total)[T][n * kParts]) {
     const std::size_t at = (tile * a.geometry.groups + g) * T;
     if constexpr (kIntegerScales) {
-      if (IsExact(a)) return AddIntegerGroup<n, T>(a, p, at, g, sum, total);
+      if (IsExact(a)) return AddIntegerGroup<n, T>(a, p, at, g, sum, scale, total);
     }
     Each<n * kParts>([&](auto v) QOMPOSE_FLATTEN {
+      VF by = scale[v];
+      if constexpr (kIntegerScales) by = hn::ConvertTo(DF(), hn::BitCast(DI(), by));
       VF offset;
       if constexpr (kHasOffset) offset = Access::Offset(a, p + v / kParts, g, v % kParts);
       Each<T>([&](auto m) QOMPOSE_FLATTEN {
@@ -237,7 +305,7 @@ struct IntegerMatmul : PanelAccess<Layout, kGroupCodes> {
           x_scale = hn::Set(DF(), CodeScale<T>(a, tile, g)[m]);
           value = hn::Mul(value, x_scale);
         }
-        total[m][v] = hn::MulAdd(value, scale[v], total[m][v]);
+        total[m][v] = hn::MulAdd(value, by, total[m][v]);
         if constexpr (kHasOffset) {
           VF x_sum = hn::Set(DF(), a.x.sums[at + m]);
           if constexpr (kGroupCodes) x_sum = hn::Mul(x_sum, x_scale);
@@ -255,9 +323,10 @@ struct IntegerMatmul : PanelAccess<Layout, kGroupCodes> {
   template <std::size_t n, std::size_t T>
   static HWY_INLINE void AddIntegerGroup(const Arguments& a, std::size_t p, std::size_t at,
                                          std::size_t g, const VI (&sum)[T][n * kParts],
+                                         const VF (&scale)[n * kParts],
                                          VF (&total)[T][n * kParts]) {
     Each<n * kParts>([&](auto v) QOMPOSE_FLATTEN {
-      const VI scale = Access::IntegerScale(a, p + v / kParts, g, v % kParts);
+      const VI by = hn::BitCast(DI(), scale[v]);
       VI zero;
       if constexpr (kHasOffset) zero = Access::ZeroPoint(a, p + v / kParts, g, v % kParts);
       Each<T>([&](auto m) QOMPOSE_FLATTEN {
@@ -267,7 +336,7 @@ struct IntegerMatmul : PanelAccess<Layout, kGroupCodes> {
           value = hn::Sub(value, hn::Mul(zero, codes));
         }
         const VI before = hn::BitCast(DI(), total[m][v]);
-        total[m][v] = hn::BitCast(DF(), hn::Add(before, hn::Mul(value, scale)));
+        total[m][v] = hn::BitCast(DF(), hn::Add(before, hn::Mul(value, by)));
       });
     });
   }
@@ -358,11 +427,16 @@ struct IntegerMatmul : PanelAccess<Layout, kGroupCodes> {
   static HWY_INLINE void Unpack(const Arguments& a, std::size_t p, std::size_t k,
                                 std::size_t columns, std::uint8_t* out) {
     const std::size_t end = k + columns;
-    for (std::size_t g = k / a.geometry.group_stride; k < end; ++g) {
-      const std::uint8_t* w = Access::Codes(a, p, k, g);
-      // Codes follow each other across groups where no scales stand between them.
-      const std::size_t group_end = g * a.geometry.group_stride + Access::GroupColumns(a, g);
-      const std::size_t stop = Layout::interleaves ? std::min(end, group_end) : end;
+    // Codes follow each other across groups where no scales stand between them: in the whole panel
+    // or in a block.
+    std::size_t stretch = a.geometry.padded_cols;
+    if constexpr (Layout::interleaves) {
+      stretch = Layout::block_groups * a.geometry.group_stride;
+      if constexpr (kGroupCodes) stretch *= a.groups_a_scale;
+    }
+    while (k < end) {
+      const std::uint8_t* w = Access::Codes(a, p, k, k / a.geometry.group_stride);
+      const std::size_t stop = std::min(end, (k / stretch + 1) * stretch);
       for (; k < stop; k += Layout::step, w += FromPanel::kBytes) {
         Unroll<FromPanel::kQuads>([&](auto quad) QOMPOSE_FLATTEN {
           Each<kParts>([&](auto part) QOMPOSE_FLATTEN {

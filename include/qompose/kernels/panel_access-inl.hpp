@@ -38,23 +38,12 @@ struct PanelAccess {
   }
   /// Scale of a group; where rows share a level of scales, the other one.
   static HWY_INLINE VF Scale(const Arguments& a, std::size_t p, std::size_t g, std::size_t part) {
-    constexpr std::size_t kBytes = kFormatBytes<ScaleFormat>;
-    if constexpr (Layout::interleaves) {
-      return LoadFloats<ScaleFormat>(Panel(a, p) + Layout::scales_at(WeightGroup(a, g)) +
-                                     part * N * kBytes);
-    } else {
-      return LoadFloats<ScaleFormat>(a.weights.scales + At(a, p, g, part) * kBytes);
-    }
+    return LoadFloats<ScaleFormat>(ScaleBytes(a, p, g, part));
   }
   /// What is added to scale times code; Scale() as above.
   static HWY_INLINE VF Offset(const Arguments& a, std::size_t p, std::size_t g, std::size_t part) {
-    constexpr std::size_t kBytes = kFormatBytes<OffsetFormat>;
-    if constexpr (Layout::interleaves) {
-      return LoadFloats<OffsetFormat>(Panel(a, p) + Layout::offsets_at(WeightGroup(a, g)) +
-                                      part * N * kBytes);
-    }
-    const VF offset = LoadFloats<OffsetFormat>(a.weights.offsets + At(a, p, g, part) * kBytes);
-    if constexpr (Layout::has_row_scales) return hn::Neg(hn::Mul(offset, Scale(a, p, g, part)));
+    const VF offset = LoadFloats<OffsetFormat>(OffsetBytes(a, p, g, part));
+    if constexpr (Layout::has_zero_points) return hn::Neg(hn::Mul(offset, Scale(a, p, g, part)));
     return offset;
   }
   /// The level of scales that a row shares.
@@ -64,11 +53,11 @@ struct PanelAccess {
   /// Integer scales and zero points.
   static HWY_INLINE VI IntegerScale(const Arguments& a, std::size_t p, std::size_t g,
                                     std::size_t part) {
-    return LoadCodes(a.weights.scales + At(a, p, g, part));
+    return LoadCodes(ScaleBytes(a, p, g, part));
   }
   static HWY_INLINE VI ZeroPoint(const Arguments& a, std::size_t p, std::size_t g,
                                  std::size_t part) {
-    return LoadCodes(a.weights.offsets + At(a, p, g, part));
+    return LoadCodes(OffsetBytes(a, p, g, part));
   }
   /// The codebooks of the rows of a panel, where the layout has them.
   static HWY_INLINE const float* Codebooks(const Arguments& a, std::size_t p, std::size_t g) {
@@ -92,6 +81,24 @@ struct PanelAccess {
   }
 
  private:
+  static HWY_INLINE const std::uint8_t* ScaleBytes(const Arguments& a, std::size_t p, std::size_t g,
+                                                   std::size_t part) {
+    constexpr std::size_t kBytes = kFormatBytes<ScaleFormat>;
+    if constexpr (Layout::interleaves) {
+      return Panel(a, p) + Layout::scales_at(WeightGroup(a, g)) + part * N * kBytes;
+    } else {
+      return a.weights.scales + At(a, p, g, part) * kBytes;
+    }
+  }
+  static HWY_INLINE const std::uint8_t* OffsetBytes(const Arguments& a, std::size_t p,
+                                                    std::size_t g, std::size_t part) {
+    constexpr std::size_t kBytes = kFormatBytes<OffsetFormat>;
+    if constexpr (Layout::interleaves) {
+      return Panel(a, p) + Layout::offsets_at(WeightGroup(a, g)) + part * N * kBytes;
+    } else {
+      return a.weights.offsets + At(a, p, g, part) * kBytes;
+    }
+  }
   static HWY_INLINE const std::uint8_t* Panel(const Arguments& a, std::size_t p) {
     return a.weights.panels + p * a.weights.panel_bytes;
   }

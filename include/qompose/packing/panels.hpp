@@ -21,14 +21,16 @@
 /// plane needs for one block (8, 16 or 32), its planes one after the other.
 ///
 /// Groups are padded to whole units; the activations that meet padding are zero. The scales of
-/// groups within rows, and their minima, stand in the panel before their codes, so that a product
-/// reads one stream of memory: blocks of four groups (of one where its scales and minima fill
-/// multiples of 64 bytes) are [groups][16 rows] scales, [groups][16 rows] minima, and then the
-/// groups' units.
+/// groups within rows, and their minima or zero points, stand in the panel before their codes, so
+/// that a product reads one stream of memory: blocks of four groups (of one where its scales and
+/// minima fill multiples of 64 bytes) are [groups][16 rows] scales, [groups][16 rows] minima or
+/// zero points, and then the groups' units. Scales of two levels of which a row shares the outer
+/// one stand there without that level, as fp16 or, where they are integers, as bytes; so do zero
+/// points.
 ///
-/// Other scales, and offsets made of zero points, lie beside the panels as [panel][group][16 rows],
-/// scales that rows share as [panel][16 rows]; codebooks as floats, [panel][group][16
-/// rows][2^bits], or once where the matrix shares one.
+/// Other scales and minima lie beside the panels as [panel][group][16 rows], scales that rows share
+/// as [panel][16 rows]; codebooks as floats, [panel][group][16 rows][2^bits], or once where the
+/// matrix shares one.
 
 #include <algorithm>
 #include <cstddef>
@@ -49,7 +51,7 @@
 namespace qompose {
 
 /// Raised whenever bytes of the layout change place, so that a file tells which one it holds.
-inline constexpr int panel_layout_version = 3;
+inline constexpr int panel_layout_version = 4;
 
 namespace detail {
 
@@ -149,15 +151,17 @@ struct panel_layout : code_layout<typename detail::spec_parts<Spec>::element> {
   static constexpr bool keeps_tight_scales =
       is_scaled && !has_row_scales && !std::is_same_v<scale_format, typename parts::scale_format>;
 
-  /// Format of the offsets in a panel: that of the minima where it is a plain float, that of zero
-  /// points beside integer scales, else fp32.
+  /// Whether a panel holds zero points as they are rather than -scale * zero_point.
+  static constexpr bool has_zero_points = has_integer_offset && !keeps_tight_scales;
+  /// Format of the offsets in a panel: uint8 for zero points, that of the minima where it is a
+  /// plain float, else fp32.
   using offset_format = std::conditional_t<
-      has_row_scales && has_offset, uint8,
+      has_zero_points, uint8,
       typename std::conditional_t<has_offset && is_minimum<typename parts::zero_type> &&
                                       detail::is_plain_float<typename parts::zero_type::format>,
                                   typename parts::zero_type, minimum<fp32>>::format>;
   static constexpr bool keeps_tight_zeros =
-      has_offset && !has_row_scales &&
+      has_offset && !has_zero_points &&
       !(is_minimum<typename parts::zero_type> &&
         detail::is_plain_float<typename parts::zero_type::format>);
 
@@ -167,17 +171,16 @@ struct panel_layout : code_layout<typename detail::spec_parts<Spec>::element> {
     if constexpr (is_scaled) return Spec::granularity_type::group_cols(whole);
     return whole;
   }();
-  /// Whether scales and minima stand in the panel, before the codes of their groups.
+  /// Whether scales and offsets stand in the panel, before the codes of their groups.
   static constexpr bool interleaves = [] {
-    if constexpr (is_scaled && !is_learned && !has_row_scales && !keeps_tight_scales &&
-                  !keeps_tight_zeros) {
+    if constexpr (is_scaled && !is_learned && !keeps_tight_scales && !keeps_tight_zeros) {
       constexpr std::size_t whole = std::size_t{1} << 30;
       return most_group_columns < whole && Spec::granularity_type::group_rows(whole) == 1;
     } else {
       return false;
     }
   }();
-  /// Bytes of a group's scales and minima in a panel.
+  /// Bytes of a group's scales and offsets in a panel.
   static constexpr std::size_t scale_bytes =
       interleaves ? panel_rows * sizeof(typename scale_format::storage_type) : 0;
   static constexpr std::size_t offset_bytes =
@@ -199,7 +202,7 @@ struct panel_layout : code_layout<typename detail::spec_parts<Spec>::element> {
   QOMPOSE_INLINE static constexpr std::size_t column_at(std::size_t k, std::size_t g) noexcept {
     return (g / block_groups + (interleaves ? 1 : 0)) * head_bytes + k * column_bytes;
   }
-  /// Where the scales of group g stand in a panel, and the minima.
+  /// Where the scales of group g stand in a panel, and the offsets.
   QOMPOSE_INLINE static constexpr std::size_t scales_at(std::size_t g) noexcept {
     return g / block_groups * block_bytes + g % block_groups * scale_bytes;
   }
@@ -241,6 +244,10 @@ struct panel_geometry {
   /// Where column c lies once groups are padded.
   [[nodiscard]] QOMPOSE_INLINE std::size_t padded(std::size_t c) const noexcept {
     return c / group_cols * group_stride + c % group_cols;
+  }
+  /// Which number is group g of row r in [panel][group][16 rows].
+  [[nodiscard]] QOMPOSE_INLINE std::size_t group_at(std::size_t r, std::size_t g) const noexcept {
+    return (r / panel_rows * groups + g) * panel_rows + r % panel_rows;
   }
 };
 
