@@ -110,7 +110,7 @@ struct IntegerMatmul : PanelAccess<Layout, kGroupCodes> {
   static constexpr std::size_t kGroupStride = round_up(Layout::most_group_columns, Layout::step);
   static constexpr std::size_t kBlockColumns = Layout::block_groups * kGroupStride;
   static constexpr bool kHasShortBlocks = Layout::interleaves && kScalesSums && !kGroupCodes &&
-                                          kGroupStride <= 32 && !QOMPOSE_PLAIN_TARGET;
+                                          kGroupStride <= 32 && HWY_TARGET == HWY_AVX2;
 
   /// Rows of codes in each tile of a product of so many tokens.
   static constexpr std::size_t TileTokens(std::size_t n_tokens) {
@@ -133,7 +133,7 @@ struct IntegerMatmul : PanelAccess<Layout, kGroupCodes> {
   static void Run(const Arguments& a, std::size_t first, std::size_t last) {
     const std::size_t rows = a.n_tokens * kDigits;
     if (a.n_tokens == 1) {
-      // One stream in the order of memory: more of them, and lines asked for ahead, were slower.
+      // One stream in the order of memory: more of them were slower.
       OneTile<1, kDigits>(a, first, last);
     } else if (kFewRows < kTileRows && rows <= kFewRows) {
       OneTile<1, kFewRows>(a, first, last);
