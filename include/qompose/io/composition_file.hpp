@@ -82,6 +82,13 @@ class composition_file {
     return std::any_of(content_.tensors.begin(), content_.tensors.end(),
                        [&](const safetensors_entry& tensor) { return tensor.name == name; });
   }
+  /// The bytes of a tensor that is there, whatever its type.
+  [[nodiscard]] QOMPOSE_INLINE std::span<const std::byte> bytes_of(
+      std::string_view name) const noexcept {
+    return std::find_if(content_.tensors.begin(), content_.tensors.end(),
+                        [&](const safetensors_entry& tensor) { return tensor.name == name; })
+        ->bytes;
+  }
   [[nodiscard]] QOMPOSE_INLINE const std::shared_ptr<const mapped_file>& file() const noexcept {
     return file_;
   }

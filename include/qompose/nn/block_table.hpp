@@ -164,6 +164,9 @@ class block_table {
   [[nodiscard]] QOMPOSE_INLINE std::size_t place(std::size_t token) const noexcept {
     return (token - first_) % tokens_;
   }
+  /// Blocks of a head, and bytes of a block.
+  [[nodiscard]] QOMPOSE_INLINE std::size_t count() const noexcept { return count_; }
+  [[nodiscard]] QOMPOSE_INLINE std::size_t block_bytes() const noexcept { return bytes_; }
   /// For the kernels.
   [[nodiscard]] QOMPOSE_INLINE cache_region region() const noexcept {
     return {blocks_.data(), most_, tokens_, first_};

@@ -59,6 +59,13 @@ QOMPOSE_INLINE void store_number(std::byte* at, std::size_t i, const auto& numbe
   std::memcpy(at + i * sizeof(number), &number, sizeof(number));
 }
 
+template <class Format>
+[[nodiscard]] QOMPOSE_INLINE float load_number(const std::byte* at, std::size_t i) noexcept {
+  typename Format::storage_type code;
+  std::memcpy(&code, at + i * sizeof(code), sizeof(code));
+  return Format::decode(code);
+}
+
 inline namespace QOMPOSE_ISA {
 
 /// What quantizes a token of one head, or a channel of a block.
@@ -67,6 +74,31 @@ struct token_codes {
   using type = row_codes<typename Codes::spec, kMost,
                          divide_up(kMost, std::min(Codes::most_group_columns, kMost))>;
 };
+
+/// What a code stands for.
+/// @param codes  whoever made it, who knows the entries of codebooks
+/// @param i      which of the scales, offsets and outer scales belongs to it
+template <class Codes, class Made>
+[[nodiscard]] QOMPOSE_INLINE float stored_value(typename Codes::element::storage_type code,
+                                                const Made& codes, const std::byte* scales,
+                                                const std::byte* offsets, const std::byte* outers,
+                                                std::size_t i) noexcept {
+  float scale = load_number<typename Codes::scale_format>(scales, i);
+  if constexpr (Codes::has_outer) scale *= load_number<fp32>(outers, i);
+  float value;
+  if constexpr (Codes::is_learned) {
+    value = codes.entries()[code];
+  } else {
+    value = Codes::element::decode(code);
+  }
+  if constexpr (Codes::has_zero_point) {
+    return scale * (value - load_number<typename Codes::offset_format>(offsets, i));
+  } else if constexpr (Codes::has_offset) {
+    return scale * value + load_number<typename Codes::offset_format>(offsets, i);
+  } else {
+    return scale * value;
+  }
+}
 
 /// Stores keys of one head.
 template <class Codes>
@@ -116,50 +148,29 @@ class key_store {
     }
   }
 
-  /// The key of a token of a plain format.
+  /// The key of a token, as it is stored.
   void load(const std::byte* block, std::size_t place, float* x) const noexcept {
-    static_assert(is_plain);
-    const std::byte* panel = block + block_.panel_at(place);
-    for (std::size_t d = 0; d < block_.head_dim; ++d) {
-      x[d] = Codes::element::decode(column::get(panel, d, place % panel_rows));
-    }
+    for (std::size_t d = 0; d < block_.head_dim; ++d) x[d] = element(block, place, d);
   }
   /// One element of it.
   [[nodiscard]] float element(const std::byte* block, std::size_t place,
                               std::size_t d) const noexcept {
-    static_assert(is_plain);
-    return Codes::element::decode(
-        column::get(block + block_.panel_at(place), d, place % panel_rows));
-  }
-  /// The key of a token of scales per channel.
-  void load_quantized(const std::byte* block, std::size_t place, float* x) const noexcept {
     const std::byte* panel = block + block_.panel_at(place);
-    for (std::size_t d = 0; d < block_.head_dim; ++d) {
-      const float scale = number<typename Codes::scale_format>(block + block_.scales_at(), d);
-      float offset = 0.0f;
-      if constexpr (Codes::has_offset) {
-        offset = number<typename Codes::offset_format>(block + block_.offsets_at(), d);
-        if constexpr (Codes::has_zero_point) offset = -offset * scale;
-      }
-      x[d] = scale * value(column::get(panel, d, place % panel_rows)) + offset;
+    const std::size_t lane = place % panel_rows;
+    const auto code = column::get(panel + block_.codes_at(), d, lane);
+    if constexpr (Codes::is_per_channel) {
+      return stored_value<Codes>(code, codes_, block + block_.scales_at(),
+                                 block + block_.offsets_at(), nullptr, d);
+    } else if constexpr (is_plain) {
+      return Codes::element::decode(code);
+    } else {
+      const std::size_t g = d / block_.template group_cols<Codes>();
+      return stored_value<Codes>(code, codes_, panel + block_.scales_at(g),
+                                 panel + block_.offsets_at(g), panel + block_.outer_at(), lane);
     }
   }
 
  private:
-  template <class Format>
-  [[nodiscard]] static float number(const std::byte* at, std::size_t i) noexcept {
-    typename Format::storage_type code;
-    std::memcpy(&code, at + i * sizeof(code), sizeof(code));
-    return Format::decode(code);
-  }
-  [[nodiscard]] float value(typename column::code_type code) const noexcept {
-    if constexpr (Codes::is_learned) {
-      return codes_.entries()[code];
-    } else {
-      return Codes::element::decode(code);
-    }
-  }
-
   struct nothing {
     explicit nothing(const float*) {}
   };
@@ -202,11 +213,18 @@ class value_store {
     }
   }
 
+  /// The value of a token, as it is stored.
   void load(const std::byte* values, std::size_t place, float* x) const noexcept {
-    static_assert(is_plain);
     for (std::size_t d = 0; d < block_.head_dim; ++d) {
-      const std::byte* at = values + block_.panel_at(d);
-      x[d] = Codes::element::decode(column::get(at, place, d % panel_rows));
+      const auto code = column::get(values + block_.panel_at(d), place, d % panel_rows);
+      if constexpr (is_plain) {
+        x[d] = Codes::element::decode(code);
+      } else {
+        const std::size_t g = d / block_.template group_cols<Codes>();
+        x[d] =
+            stored_value<Codes>(code, codes_, values + block_.scales_at(g),
+                                values + block_.offsets_at(g), values + block_.outer_at(), place);
+      }
     }
   }
 

@@ -5,6 +5,7 @@
 /// @brief The keys and values of one sequence in one layer.
 
 #include <algorithm>
+#include <array>
 #include <cstddef>
 #include <memory>
 #include <span>
@@ -21,6 +22,7 @@
 #include "qompose/kernels/kernels.hpp"
 #include "qompose/nn/block_pool.hpp"
 #include "qompose/nn/block_table.hpp"
+#include "qompose/nn/cache_composition.hpp"
 #include "qompose/nn/cache_store.hpp"
 #include "qompose/packing/cache_block.hpp"
 
@@ -45,95 +47,41 @@ struct cache_data {
 /// and those of blocks that wait for their scales per channel, lie in fp16 (bf16 or fp32 beside
 /// such a spec) in blocks of their own that no copy shares.
 template <class... Parts>
-class kv_cache {
-  static_assert((recipe_part<Parts> && ...),
-                "qompose: kv_cache: an argument fills no slot; wrap it in keys<>, values<>, "
-                "layout<> or eviction<>");
-  static_assert(((detail::count_part<typename Parts::slot, Parts...> == 1) && ...),
-                "qompose: kv_cache: a slot is given twice; name each slot once");
-
-  using keys_part = typename detail::find_part<detail::keys_slot, keys<fp32>, Parts...>::type;
-  using values_part = typename detail::find_part<detail::values_slot, values<fp32>, Parts...>::type;
-  using first_part =
-      typename detail::find_part<detail::exact_first_slot, exact_first<0>, Parts...>::type;
-
- public:
-  using key_spec = typename keys_part::policy;
-  using value_spec = typename values_part::policy;
-  using layout_type =
-      typename detail::find_part<detail::layout_slot, layout<contiguous>, Parts...>::type::policy;
-  using eviction_type =
-      typename detail::find_part<detail::eviction_slot, eviction<keep_all>, Parts...>::type::policy;
-
-  static constexpr bool is_paged = !std::is_same_v<layout_type, contiguous>;
-  /// Tokens that every query sees, and newest tokens that it sees; 0 for all.
-  static constexpr std::size_t sinks = eviction_type::sinks;
-  static constexpr std::size_t window_tokens = eviction_type::tokens;
-  /// Whether keys are rotated when they are read, so that `attention` needs a rope_table.
-  static constexpr bool is_before_rope = keys_part::options::before_rope;
-
- private:
-  using key_codes = detail::cache_codes<key_spec>;
-  using value_codes = detail::cache_codes<value_spec>;
-  static constexpr bool is_per_channel = key_codes::is_per_channel;
-  static constexpr std::size_t key_residual = keys_part::options::residual;
-  static constexpr std::size_t value_residual = values_part::options::residual;
-  static_assert(!is_per_channel || is_paged || key_residual > 0,
-                "qompose: kv_cache: contiguous keys with scales per channel need to know how many "
-                "tokens share a scale; add residual<128> to the keys, or write layout<paged<64>>");
-  static_assert(!is_per_channel || !is_paged || key_residual == 0 ||
-                    key_residual == layout_type::block_tokens,
-                "qompose: kv_cache: the tokens that share scales per channel are those of a page; "
-                "give residual<N> the N of paged<N>, or leave it out");
+class kv_cache : detail::cache_composition<Parts...> {
+  using composition = detail::cache_composition<Parts...>;
+  using key_codes = typename composition::key_codes;
+  using value_codes = typename composition::value_codes;
+  using exact_key_codes = typename composition::exact_key_codes;
+  using exact_value_codes = typename composition::exact_value_codes;
+  using key_transform = typename composition::key_side::transform;
+  using value_transform = typename composition::value_side::transform;
+  using composition::exact_tokens;
+  using composition::first_tokens;
+  using composition::has_recent;
+  using composition::is_per_channel;
+  using composition::key_residual;
+  using composition::keys_wait;
+  using composition::most_together;
+  using composition::most_waiting;
+  using composition::value_residual;
+  using composition::values_wait;
 
  public:
-  /// Tokens of a block.
-  static constexpr std::size_t block_tokens =
-      is_per_channel && !is_paged ? key_residual : layout_type::block_tokens;
+  using composition::block_tokens;
+  using composition::exact_tokens_first;
+  using composition::is_before_rope;
+  using composition::is_paged;
+  using composition::sinks;
+  using composition::window_tokens;
+  using typename composition::eviction_type;
+  using typename composition::key_options;
+  using typename composition::key_side;
+  using typename composition::key_spec;
+  using typename composition::layout_type;
+  using typename composition::value_options;
+  using typename composition::value_side;
+  using typename composition::value_spec;
 
- private:
-  static_assert(block_tokens % detail::cache_step<key_spec> == 0 &&
-                    block_tokens % detail::cache_step<value_spec> == 0,
-                "qompose: kv_cache: the tokens of a block are no multiple of 16 (of 32 beside "
-                "codes of an odd number of bits); write residual<128> or paged<64>");
-  static_assert(!is_per_channel || block_tokens <= 1024,
-                "qompose: kv_cache: more than 1024 tokens would share the scales of a channel; "
-                "write residual<128> or paged<64>");
-
-  /// Tokens at the start that are kept exactly.
-  static constexpr std::size_t first_tokens = std::max(sinks, first_part::tokens);
-  /// Whether new keys, and values, wait in exact blocks.
-  static constexpr bool keys_wait =
-      !detail::is_plain_float<key_spec> && (is_per_channel || key_residual > 0);
-  static constexpr bool values_wait = !detail::is_plain_float<value_spec> && value_residual > 0;
-  static constexpr bool has_recent = keys_wait || values_wait;
-
- public:
-  /// For the kernels.
-  using key_side = detail::cache_side<key_spec, typename keys_part::options::transform,
-                                      is_before_rope, (first_tokens > 0 || keys_wait)>;
-  using value_side = detail::cache_side<value_spec, typename values_part::options::transform, false,
-                                        (first_tokens > 0 || values_wait)>;
-
- private:
-  using key_transform = typename key_side::transform;
-  using value_transform = typename value_side::transform;
-  using exact_key_codes = detail::cache_codes<typename key_side::exact>;
-  using exact_value_codes = detail::cache_codes<typename value_side::exact>;
-  static_assert(detail::makes_own_data<key_transform> && detail::makes_own_data<value_transform>,
-                "qompose: kv_cache: the data of a transform does not follow from its type; write "
-                "hadamard or block_hadamard<64>");
-
-  /// Tokens of an exact block.
-  static constexpr std::size_t exact_tokens = 32;
-  /// Tokens that wait at most, before the next ones are appended.
-  static constexpr std::size_t most_waiting =
-      std::max(keys_wait ? (is_per_channel ? block_tokens - 1 : key_residual) : 0,
-               values_wait ? value_residual : 0);
-  /// Tokens that are appended at once where some wait.
-  static constexpr std::size_t most_together = has_recent ? exact_tokens : ~std::size_t{0};
-
- public:
   QOMPOSE_INLINE kv_cache() noexcept = default;
 
   /// An empty cache with memory of its own.
@@ -176,11 +124,13 @@ class kv_cache {
   [[nodiscard]] QOMPOSE_INLINE std::size_t n_kv_heads() const noexcept { return n_kv_heads_; }
   [[nodiscard]] QOMPOSE_INLINE std::size_t head_dim() const noexcept { return head_dim_; }
   /// Tokens held.
-  [[nodiscard]] QOMPOSE_INLINE std::size_t size() const noexcept {
-    return std::min(length_, first_tokens) + (length_ - std::min(length_, oldest_));
-  }
+  [[nodiscard]] QOMPOSE_INLINE std::size_t size() const noexcept { return size_of(state()); }
   /// Tokens of the sequence, those dropped included: the position of the next one.
   [[nodiscard]] QOMPOSE_INLINE std::size_t length() const noexcept { return length_; }
+  /// Whether the token of a position is held.
+  [[nodiscard]] QOMPOSE_INLINE bool holds(std::size_t token) const noexcept {
+    return token < length_ && (token < first_tokens || token >= oldest_);
+  }
   /// The oldest token held past the first ones that are kept.
   [[nodiscard]] QOMPOSE_INLINE std::size_t oldest() const noexcept { return oldest_; }
   /// Tokens it can hold; as many as the pool gives for a paged one.
@@ -261,6 +211,98 @@ class kv_cache {
     }
   }
 
+  /// The key of a token as it is stored, transforms undone; before rotary embedding for keys
+  /// before_rope.
+  /// @param head   KV head, 0 .. n_kv_heads - 1
+  /// @param token  its position, of a token that is held
+  /// @param x      head_dim floats, overwritten
+  /// @throws qompose::argument_error if there is no such head or the token is not held
+  QOMPOSE_INLINE void load_key(std::size_t head, std::size_t token, std::span<float> x) const {
+    require_held(head, token, x.size());
+    if (token < first_tokens || (keys_wait && token >= key_end_)) {
+      const detail::block_table& table = token < first_tokens ? first_ : recent_;
+      detail::key_store<exact_key_codes>(geometry(exact_tokens), nullptr)
+          .load(table.block(head, token), table.place(token), x.data());
+    } else {
+      detail::key_store<key_codes>(geometry(block_tokens), key_entries_.data())
+          .load(main_.block(head, token), main_.place(token), x.data());
+    }
+    key_transform::unfold(key_data_, x.data(), head_dim_);
+  }
+  /// The value of a token as it is stored, transforms undone; otherwise as above.
+  QOMPOSE_INLINE void load_value(std::size_t head, std::size_t token, std::span<float> x) const {
+    require_held(head, token, x.size());
+    if (token < first_tokens || (values_wait && token >= value_end_)) {
+      const bool is_first = token < first_tokens;
+      const detail::block_table& table = is_first ? first_ : recent_;
+      detail::value_store<exact_value_codes>(geometry(exact_tokens), nullptr)
+          .load(table.block(head, token) + exact_values_at(is_first || keys_wait),
+                table.place(token), x.data());
+    } else {
+      detail::value_store<value_codes>(geometry(block_tokens), value_entries_.data())
+          .load(main_.block(head, token) + main_values_at(), main_.place(token), x.data());
+    }
+    value_transform::unfold(value_data_, x.data(), head_dim_);
+  }
+
+  /// What a file keeps beside the blocks; see io/cache_file.hpp.
+  struct state_type {
+    std::size_t length = 0;
+    std::size_t oldest = 0;
+    std::size_t key_end = 0;
+    std::size_t value_end = 0;
+  };
+  [[nodiscard]] QOMPOSE_INLINE state_type state() const noexcept {
+    return {length_, oldest_, key_end_, value_end_};
+  }
+  /// The blocks of exact first tokens, of tokens as the specs say, of tokens that wait.
+  [[nodiscard]] QOMPOSE_INLINE std::array<const detail::block_table*, 3> tables() const noexcept {
+    return {&first_, &main_, &recent_};
+  }
+  [[nodiscard]] QOMPOSE_INLINE std::span<const float> key_entries() const noexcept {
+    return {key_entries_.data(), n_entries<key_codes>()};
+  }
+  [[nodiscard]] QOMPOSE_INLINE std::span<const float> value_entries() const noexcept {
+    return {value_entries_.data(), n_entries<value_codes>()};
+  }
+  /// Takes the state of a sequence into an empty cache and makes room for its blocks, which the
+  /// caller fills; `starts` are the first tokens of the three tables.
+  /// @throws qompose::argument_error if there is no such state, or no room for it
+  QOMPOSE_INLINE void restore(const state_type& state, const std::array<std::size_t, 3>& starts) {
+    const std::size_t past = std::max(state.length, first_tokens);
+    const std::size_t stored = std::max(state.key_end, state.value_end);
+    const std::size_t waiting =
+        std::min(keys_wait ? state.key_end : past, values_wait ? state.value_end : past);
+    const auto is_end = [&](std::size_t end, bool waits) {
+      return end >= first_tokens && end <= past && (waits || end == past);
+    };
+    const bool is_sound =
+        length_ == 0 && is_end(state.key_end, keys_wait) && is_end(state.value_end, values_wait) &&
+        (!is_per_channel || (state.key_end - first_tokens) % block_tokens == 0) &&
+        state.oldest >= first_tokens && state.oldest <= past &&
+        (state.oldest == first_tokens || window_tokens > 0) && starts[0] == 0 &&
+        starts[1] >= first_tokens && starts[1] <= state.oldest && starts[1] <= stored &&
+        (starts[1] - first_tokens) % block_tokens == 0 && stored - starts[1] <= main_.room() &&
+        (!has_recent || (starts[2] >= first_tokens && starts[2] <= waiting &&
+                         past - starts[2] <= recent_.room())) &&
+        size_of(state) <= capacity_;
+    if (!is_sound) {
+      throw argument_error("kv_cache: " + std::to_string(state.length) +
+                           " tokens in such blocks do not fit this cache");
+    }
+    main_.start_at(starts[1]);
+    main_.prepare(starts[1], stored);
+    if constexpr (has_recent) {
+      recent_.start_at(starts[2]);
+      recent_.prepare(starts[2], past);
+    }
+    if constexpr (first_tokens > 0) first_.prepare(0, std::min(state.length, first_tokens));
+    length_ = state.length;
+    oldest_ = state.oldest;
+    key_end_ = state.key_end;
+    value_end_ = state.value_end;
+  }
+
   /// What the attention kernels read; for `attention`.
   /// @param regions  room for three, to which the arguments point
   [[nodiscard]] QOMPOSE_INLINE detail::attention_arguments attention_arguments(
@@ -269,7 +311,7 @@ class kv_cache {
     regions[0] = first_.region();
     regions[0].values_at = exact_values_at(true);
     regions[1] = main_.region();
-    regions[1].values_at = detail::key_block<key_codes>(geometry(block_tokens)).bytes();
+    regions[1].values_at = main_values_at();
     regions[2] = recent_.region();
     regions[2].values_at = exact_values_at(keys_wait);
     // Each token's keys, and values, lie in the first blocks, the main ones, or the recent ones.
@@ -342,11 +384,27 @@ class kv_cache {
     }
   }
 
+  [[nodiscard]] QOMPOSE_INLINE static std::size_t size_of(const state_type& state) noexcept {
+    return std::min(state.length, first_tokens) + state.length -
+           std::min(state.length, state.oldest);
+  }
+  QOMPOSE_INLINE void require_held(std::size_t head, std::size_t token, std::size_t n) const {
+    if (head < n_kv_heads_ && holds(token) && n == head_dim_) return;
+    throw argument_error("kv_cache: token " + std::to_string(token) + " of head " +
+                         std::to_string(head) + " into " + std::to_string(n) +
+                         " floats; it holds " + std::to_string(size()) + " of " +
+                         std::to_string(length_) + " tokens of " + std::to_string(n_kv_heads_) +
+                         " heads of " + std::to_string(head_dim_));
+  }
+  template <class Codes>
+  [[nodiscard]] QOMPOSE_INLINE static constexpr std::size_t n_entries() noexcept {
+    if constexpr (Codes::is_learned) return static_cast<std::size_t>(Codes::element::entries);
+    return 0;
+  }
   template <class Codes>
   QOMPOSE_INLINE static aligned_buffer<float> entries(const char* side,
                                                       std::span<const float> given) {
-    std::size_t wanted = 0;
-    if constexpr (Codes::is_learned) wanted = static_cast<std::size_t>(Codes::element::entries);
+    constexpr std::size_t wanted = n_entries<Codes>();
     if (given.size() != wanted) {
       throw argument_error("kv_cache: " + std::to_string(given.size()) + " codebook entries for " +
                            side + ", expected " + std::to_string(wanted));
@@ -360,6 +418,10 @@ class kv_cache {
 
   [[nodiscard]] QOMPOSE_INLINE detail::cache_geometry geometry(std::size_t tokens) const noexcept {
     return {head_dim_, tokens};
+  }
+  /// Bytes before the values of a main block.
+  [[nodiscard]] QOMPOSE_INLINE std::size_t main_values_at() const noexcept {
+    return detail::key_block<key_codes>(geometry(block_tokens)).bytes();
   }
   /// Bytes before the values of an exact block, and of all of it.
   [[nodiscard]] QOMPOSE_INLINE std::size_t exact_values_at(bool has_keys) const noexcept {
@@ -570,7 +632,7 @@ class kv_cache {
       float row[max_head_dim];
       for (std::size_t h = 0; h < n_kv_heads_; ++h) {
         for (std::size_t t = keys_from; t < length; ++t) {
-          main_keys.load_quantized(main_.block(h, t), main_.place(t), row);
+          main_keys.load(main_.block(h, t), main_.place(t), row);
           exact_keys.store(recent_.block(h, t), recent_.place(t), row);
         }
       }
