@@ -111,7 +111,7 @@ using transforms = std::tuple<qp::no_transform, qp::block_hadamard<2>, qp::block
 
 using sparsities = std::tuple<qp::dense>;
 using low_ranks = std::tuple<qp::no_low_rank>;
-using outlier_policies = std::tuple<qp::no_outliers>;
+using outlier_policies = std::tuple<qp::no_outliers, qp::outlier_elements<2>>;
 using cache_layouts = std::tuple<qp::contiguous, qp::paged<16>, qp::paged<96>>;
 using evictions = std::tuple<qp::keep_all, qp::window<40>, qp::sinks_and_window<4, 24>>;
 /// What the options of caches ask for, in caches that tests look into one by one.

@@ -207,3 +207,84 @@ TEMPLATE_LIST_TEST_CASE("attention: each way of storing errs as its row says", "
   }
   CHECK(right);
 }
+
+namespace {
+
+using sparse = qp::outliers<qp::outlier_elements<2>>;
+using sparse_token = cache_of<k<qp::w3_g32, sparse>, v<qp::quant<qp::int3, qp::per_token>, sparse>>;
+using dense_token = cache_of<k<qp::w3_g32>, v<qp::quant<qp::int3, qp::per_token>>>;
+using sparse_channel =
+    cache_of<k<nf4_channel, qp::residual<64>, sparse>, v<qp::nf4_g64, sparse>, qp::exact_first<1>>;
+using dense_channel =
+    cache_of<k<nf4_channel, qp::residual<64>>, v<qp::nf4_g64>, qp::exact_first<1>>;
+
+/// Sum of the squared errors of all tokens, keys and values.
+template <class Cache>
+double stored_error(const Cache& cache, const matrix& keys, const matrix& values) {
+  double sum = 0.0;
+  std::vector<float> row(cache.head_dim());
+  for (std::size_t t = 0; t < keys.rows(); ++t) {
+    for (std::size_t h = 0; h < cache.n_kv_heads(); ++h) {
+      cache.load_key(h, t, row);
+      for (std::size_t d = 0; d < row.size(); ++d) {
+        sum += std::pow(static_cast<double>(row[d] - keys(t, h * row.size() + d)), 2.0);
+      }
+      cache.load_value(h, t, row);
+      for (std::size_t d = 0; d < row.size(); ++d) {
+        sum += std::pow(static_cast<double>(row[d] - values(t, h * row.size() + d)), 2.0);
+      }
+    }
+  }
+  return sum;
+}
+
+template <class Sparse, class Dense>
+void check_outliers() {
+  matrix keys = random_matrix(140, 128, 1);
+  matrix values = random_matrix(140, 128, 2);
+  // A few large elements, as in Student's t: one or two in each vector.
+  for (std::size_t t = 0; t < 140; ++t) {
+    keys(t, t * 37 % 128) *= 12.0f;
+    values(t, t * 53 % 128) *= 12.0f;
+  }
+  Sparse cache(2, 64, 150);
+  Dense without(2, 64, 150);
+  cache.append(keys.view(), values.view());
+  without.append(keys.view(), values.view());
+  CHECK(stored_error(cache, keys, values) < 0.5 * stored_error(without, keys, values));
+
+  // The kernels see what can be read back.
+  matrix read_keys(140, 128);
+  matrix read_values(140, 128);
+  for (std::size_t t = 0; t < 140; ++t) {
+    for (std::size_t h = 0; h < 2; ++h) {
+      cache.load_key(h, t, {read_keys.view().row(t) + 64 * h, 64});
+      cache.load_value(h, t, {read_values.view().row(t) + 64 * h, 64});
+    }
+  }
+  qp::kv_cache<> floats(2, 64, 150);
+  floats.append(read_keys.view(), read_values.view());
+  for (const std::size_t queries : {1u, 30u}) {
+    const matrix q = random_matrix(queries, 256, 3);
+    matrix y(queries, 256);
+    matrix wanted(queries, 256);
+    qp::attention(q.view(), cache, y.view());
+    qp::attention(q.view(), floats, wanted.view());
+    double error = 0.0;
+    double size = 0.0;
+    for (std::size_t i = 0; i < y.values().size(); ++i) {
+      error += std::pow(static_cast<double>(y.values()[i] - wanted.values()[i]), 2.0);
+      size += std::pow(static_cast<double>(wanted.values()[i]), 2.0);
+    }
+    // Floats agree to rounding; integers round queries and weights.
+    const bool rounds = qp::detail::cache_codes<typename Sparse::key_spec>::has_integers;
+    CHECK(error <= (rounds ? 4e-4 : 1e-8) * size);
+  }
+}
+
+}  // namespace
+
+TEST_CASE("attention: elements kept apart", "[nn][cache]") {
+  check_outliers<sparse_token, dense_token>();
+  check_outliers<sparse_channel, dense_channel>();
+}

@@ -22,6 +22,7 @@
 #include "qompose/formats/fp32.hpp"
 #include "qompose/granularity/per_channel.hpp"
 #include "qompose/granularity/per_token.hpp"
+#include "qompose/outliers/outlier_elements.hpp"
 #include "qompose/recipe/quant.hpp"
 #include "qompose/recipe/recipe.hpp"
 #include "qompose/transforms/no_transform.hpp"
@@ -55,6 +56,10 @@ template <class Policy>
 struct side_option<transform<Policy>> {
   using kind = transform_slot;
 };
+template <std::size_t N>
+struct side_option<outliers<outlier_elements<N>>> {
+  using kind = outliers_slot;
+};
 
 template <class Kind, class... Options>
 inline constexpr int count_options =
@@ -65,6 +70,7 @@ template <class... Options>
 struct side_options {
   using transform = no_transform;
   static constexpr std::size_t residual = 0;
+  static constexpr std::size_t outliers = 0;
   static constexpr bool before_rope = false;
 };
 template <class First, class... Rest>
@@ -80,6 +86,11 @@ struct side_options<qompose::residual<N>, Rest...> : side_options<Rest...> {
 template <class Policy, class... Rest>
 struct side_options<qompose::transform<Policy>, Rest...> : side_options<Rest...> {
   using transform = Policy;
+};
+
+template <std::size_t N, class... Rest>
+struct side_options<qompose::outliers<outlier_elements<N>>, Rest...> : side_options<Rest...> {
+  static constexpr std::size_t outliers = outlier_elements<N>::elements;
 };
 
 /// Scales and offsets that stand by themselves: numbers of a format, or of a quant of one.
@@ -136,7 +147,9 @@ using exact_format = std::conditional_t<is_plain_float<Spec>, Spec, fp16>;
 ///                  along the head, or `per_channel`, one scale for each KV head, channel and block
 ///                  of tokens: the page of `paged<N>`, or the N of `residual<N>` when contiguous.
 ///                  Tokens of a block that is not full are kept as fp16.
-/// @tparam Options  `before_rope`, `transform<...>`, `residual<N>`, in any order
+/// @tparam Options  `before_rope`, `transform<...>`, `residual<N>`,
+/// `outliers<outlier_elements<N>>`, in
+///                  any order
 template <class Spec, class... Options>
 struct keys {
   static_assert(tensor_spec<Spec>,
@@ -151,12 +164,14 @@ struct keys {
                 "qompose: keys: groups are no multiple of 16 elements (32 for codes of an odd "
                 "number of bits); write per_group<32>");
   static_assert(((!std::is_same_v<typename detail::side_option<Options>::kind, void>) && ...),
-                "qompose: keys: an option is unknown; write before_rope, transform<hadamard> or "
-                "residual<32>");
+                "qompose: keys: an option is unknown; write before_rope, transform<hadamard>, "
+                "residual<32> or outliers<outlier_elements<1>>");
   static_assert(((detail::count_options<typename detail::side_option<Options>::kind, Options...> ==
                   1) &&
                  ...),
                 "qompose: keys: an option is given twice; name each once");
+  static_assert(quant_spec<Spec> || detail::count_options<detail::outliers_slot, Options...> == 0,
+                "qompose: keys: floats have no outliers; leave the option out, or quantize them");
   using slot = detail::keys_slot;
   using policy = Spec;
   using options = detail::side_options<Options...>;
@@ -166,7 +181,7 @@ struct keys {
 ///
 /// @tparam Spec     fp32, fp16, bf16, or a quant of at most 8 bits, `per_token` or `per_group<N>`
 ///                  along the head
-/// @tparam Options  `transform<...>`, `residual<N>`, in any order
+/// @tparam Options  `transform<...>`, `residual<N>`, `outliers<outlier_elements<N>>`, in any order
 template <class Spec, class... Options>
 struct values {
   static_assert(tensor_spec<Spec>,
@@ -181,15 +196,17 @@ struct values {
                 "write per_token or per_group<32>");
   static_assert(detail::cache_group<Spec> % 16 == 0,
                 "qompose: values: groups are no multiple of 16 elements; write per_group<32>");
-  static_assert(
-      ((std::is_same_v<typename detail::side_option<Options>::kind, detail::transform_slot> ||
-        std::is_same_v<typename detail::side_option<Options>::kind, detail::residual_option>) &&
-       ...),
-      "qompose: values: an option is unknown; write transform<hadamard> or residual<32>");
+  static_assert(((!std::is_same_v<typename detail::side_option<Options>::kind, void> &&
+                  !std::is_same_v<Options, before_rope>) &&
+                 ...),
+                "qompose: values: an option is unknown; write transform<hadamard>, residual<32> or "
+                "outliers<outlier_elements<1>>");
   static_assert(((detail::count_options<typename detail::side_option<Options>::kind, Options...> ==
                   1) &&
                  ...),
                 "qompose: values: an option is given twice; name each once");
+  static_assert(quant_spec<Spec> || detail::count_options<detail::outliers_slot, Options...> == 0,
+                "qompose: values: floats have no outliers; leave the option out, or quantize them");
   using slot = detail::values_slot;
   using policy = Spec;
   using options = detail::side_options<Options...>;

@@ -15,12 +15,14 @@ namespace qompose::detail {
 /// @tparam Transform   folded into tokens when they are stored
 /// @tparam BeforeRope  whether keys are rotated when they are read
 /// @tparam KeepsExact  whether some tokens are kept exactly
-template <class Spec, class Transform, bool BeforeRope, bool KeepsExact>
+/// @tparam Outliers    elements of each vector that are kept apart
+template <class Spec, class Transform, bool BeforeRope, bool KeepsExact, std::size_t Outliers>
 struct cache_side {
   using spec = Spec;
   using exact = exact_format<Spec>;
   using transform = Transform;
   static constexpr bool before_rope = BeforeRope;
+  static constexpr std::size_t outliers = Outliers;
   /// Whether tokens may lie in blocks of another format than the spec's.
   static constexpr bool has_exact = KeepsExact && !std::is_same_v<Spec, exact>;
 };

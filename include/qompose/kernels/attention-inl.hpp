@@ -41,10 +41,11 @@ class Attention {
   static constexpr bool kRotates = Keys::before_rope;
   /// Keys that are not rotated here meet queries that went through the same transform.
   using QueryTransform = std::conditional_t<kRotates, no_transform, typename Keys::transform>;
-  template <class Spec>
-  using KeysOf = KeyPanels<detail::cache_codes<Spec>, typename Keys::transform, kRotates>;
-  template <class Spec>
-  using ValuesOf = ValuePanels<detail::cache_codes<Spec>>;
+  template <class Spec, std::size_t kOutliers>
+  using KeysOf =
+      KeyPanels<detail::cache_codes<Spec, kOutliers>, typename Keys::transform, kRotates>;
+  template <class Spec, std::size_t kOutliers>
+  using ValuesOf = ValuePanels<detail::cache_codes<Spec, kOutliers>>;
 
   static constexpr std::size_t kRows = detail::attention_rows;
   static constexpr std::size_t kStride = max_head_dim;
@@ -182,6 +183,8 @@ class Attention {
   }
 
   HWY_INLINE void AddSegment(const detail::cache_segment& segment) {
+    WithKeys(segment,
+             [&](auto& keys) QOMPOSE_FLATTEN { keys.SetBlockTokens(segment.keys->block_tokens); });
     WithValues(segment, [&](auto& values) QOMPOSE_FLATTEN {
       values.SetBlockTokens(segment.values->block_tokens);
     });
@@ -279,6 +282,8 @@ class Attention {
   HWY_INLINE void AddValues(const detail::cache_segment& segment, std::size_t t, std::size_t start,
                             std::size_t stop) {
     const detail::cache_region& region = *segment.values;
+    WithKeys(segment,
+             [&](auto& keys) QOMPOSE_FLATTEN { keys.SetBlockTokens(segment.keys->block_tokens); });
     WithValues(segment, [&](auto& values) QOMPOSE_FLATTEN {
       constexpr std::size_t kStep = std::remove_reference_t<decltype(values)>::kStep;
       while (t < stop) {
@@ -327,10 +332,10 @@ class Attention {
     template <class... Any>
     HWY_INLINE explicit Nothing(const Any&...) {}
   };
-  KeysOf<typename Keys::spec> keys_;
-  std::conditional_t<Keys::has_exact, KeysOf<typename Keys::exact>, Nothing> exact_keys_;
-  ValuesOf<typename Values::spec> values_;
-  std::conditional_t<Values::has_exact, ValuesOf<typename Values::exact>, Nothing> exact_values_;
+  KeysOf<typename Keys::spec, Keys::outliers> keys_;
+  std::conditional_t<Keys::has_exact, KeysOf<typename Keys::exact, 0>, Nothing> exact_keys_;
+  ValuesOf<typename Values::spec, Values::outliers> values_;
+  std::conditional_t<Values::has_exact, ValuesOf<typename Values::exact, 0>, Nothing> exact_values_;
   OnlineSoftmax softmax_[kRows];
   alignas(64) float queries_[kRows * kStride];
   alignas(64) float rotated_[kRotates ? kRows * kStride : 1];

@@ -80,6 +80,8 @@ class KeyPanels {
                        const typename Transform::data& data)
       : block_({head_dim, panel_rows}), panel_(entries), data_(data) {}
 
+  HWY_INLINE void SetBlockTokens(std::size_t tokens) { block_.tokens = tokens; }
+
   /// Takes the rows that the next panels meet.
   HWY_INLINE void SetQueries(const float* queries, std::size_t rows) {
     queries_ = queries;
@@ -95,15 +97,51 @@ class KeyPanels {
                          std::size_t stride) {
     if constexpr (kFolds) Fold(keys);
     const std::uint8_t* panel = keys + block_.panel_at(place);
-    const std::uint8_t* codes = panel + block_.codes_at();
     if constexpr (kRotates) {
       alignas(64) float floats[max_head_dim * panel_rows];
-      panel_.Decode(codes, block_.columns(), floats);
+      panel_.Decode(panel + block_.codes_at(), block_.columns(), floats);
       Unscale(keys, panel, floats);
+      ForEachOutlier(keys, place, [&](std::size_t at, float lacking) { floats[at] += lacking; });
       Unfold(floats);
       Rotate(rotation, floats);
       Multiply(FloatColumns{floats}, panel, scores, stride);
-    } else if constexpr (kInteger) {
+    } else {
+      Products(panel, scores, stride);
+      ForEachOutlier(keys, place, [&](std::size_t at, float lacking) {
+        const float* q = queries_ + at / panel_rows;
+        float* out = scores + at % panel_rows;
+        for (std::size_t r = 0; r < rows_; ++r) out[r * stride] += q[r * kQueryStride] * lacking;
+      });
+    }
+  }
+
+ private:
+  /// use(place, what is lacking) for the elements of a panel that are kept apart.
+  template <class Use>
+  HWY_INLINE void ForEachOutlier(const std::uint8_t* keys, std::size_t place, Use&& use) const {
+    if constexpr (Codes::outliers > 0) {
+      const std::size_t p = place / panel_rows;
+      std::size_t first = p * panel_rows * Codes::outliers;
+      std::size_t last = first + panel_rows * Codes::outliers;
+      if constexpr (Codes::is_per_channel) {
+        std::uint16_t starts[2];
+        std::memcpy(starts, keys + block_.outlier_starts_at() + p * sizeof(starts[0]),
+                    sizeof(starts));
+        first = starts[0];
+        last = starts[1];
+      }
+      for (std::size_t i = first; i < last; ++i) {
+        detail::cache_outlier outlier;
+        std::memcpy(&outlier, keys + block_.outliers_at() + i * sizeof(outlier), sizeof(outlier));
+        use(outlier.place, fp16::decode(outlier.lacking));
+      }
+    }
+  }
+
+  /// Scores but for the elements that are kept apart.
+  HWY_INLINE void Products(const std::uint8_t* panel, float* scores, std::size_t stride) {
+    const std::uint8_t* codes = panel + block_.codes_at();
+    if constexpr (kInteger) {
       Integers(panel, scores, stride);
     } else if constexpr (FloatPanel<Codes>::kInPlace) {
       Multiply(FloatColumns{reinterpret_cast<const float*>(codes)}, panel, scores, stride);
@@ -119,7 +157,6 @@ class KeyPanels {
     }
   }
 
- private:
   /// Scales and offsets of N tokens of a panel, for a group.
   HWY_INLINE VF Scale(const std::uint8_t* panel, std::size_t g, std::size_t part) const {
     VF scale = scale_(panel + block_.scales_at(g), part * N);

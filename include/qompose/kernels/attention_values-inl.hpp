@@ -75,6 +75,7 @@ class ValuePanels {
         }
       }
     }
+    AddOutliers(values, place, count, weights, stride, rows, outputs);
   }
 
  private:
@@ -211,6 +212,22 @@ class ValuePanels {
       }
       if constexpr (kInverse != 1.0f) scale = hn::Mul(scale, hn::Set(DF(), kInverse));
       hn::Store(scale, DF(), scales + t);
+    }
+  }
+
+  /// The elements of tokens that are kept apart.
+  HWY_INLINE void AddOutliers(const std::uint8_t* values, std::size_t place, std::size_t count,
+                              const float* weights, std::size_t stride, std::size_t rows,
+                              float* outputs) const {
+    for (std::size_t i = 0; i < count * Codes::outliers; ++i) {
+      detail::cache_outlier outlier;
+      const std::size_t at = place * Codes::outliers + i;
+      std::memcpy(&outlier, values + block_.outliers_at() + at * sizeof(outlier), sizeof(outlier));
+      const float lacking = fp16::decode(outlier.lacking);
+      const float* weight = weights + i / std::max<std::size_t>(Codes::outliers, 1);
+      for (std::size_t r = 0; r < rows; ++r) {
+        outputs[r * kOutputStride + outlier.place] += weight[r * stride] * lacking;
+      }
     }
   }
 

@@ -46,8 +46,8 @@ struct cache_composition {
   /// Whether keys are rotated when they are read, so that `attention` needs a rope_table.
   static constexpr bool is_before_rope = keys_part::options::before_rope;
 
-  using key_codes = cache_codes<key_spec>;
-  using value_codes = cache_codes<value_spec>;
+  using key_codes = cache_codes<key_spec, key_options::outliers>;
+  using value_codes = cache_codes<value_spec, value_options::outliers>;
   static constexpr bool is_per_channel = key_codes::is_per_channel;
   static constexpr std::size_t key_residual = keys_part::options::residual;
   static constexpr std::size_t value_residual = values_part::options::residual;
@@ -80,10 +80,10 @@ struct cache_composition {
   static constexpr bool has_recent = keys_wait || values_wait;
 
   /// For the kernels.
-  using key_side = cache_side<key_spec, typename keys_part::options::transform, is_before_rope,
-                              (first_tokens > 0 || keys_wait)>;
-  using value_side = cache_side<value_spec, typename values_part::options::transform, false,
-                                (first_tokens > 0 || values_wait)>;
+  using key_side = cache_side<key_spec, typename key_options::transform, is_before_rope,
+                              (first_tokens > 0 || keys_wait), key_options::outliers>;
+  using value_side = cache_side<value_spec, typename value_options::transform, false,
+                                (first_tokens > 0 || values_wait), value_options::outliers>;
 
   using key_transform = typename key_side::transform;
   using value_transform = typename value_side::transform;

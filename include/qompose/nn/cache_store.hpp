@@ -4,6 +4,7 @@
 /// @file
 /// @brief Keys and values into the blocks of a cache, and exact ones out of them again.
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
@@ -12,6 +13,7 @@
 #include "qompose/packing/cache_block.hpp"
 #include "qompose/packing/planes.hpp"
 #include "qompose/quantize/row_codes.hpp"
+#include "qompose/quantize/row_outliers.hpp"
 
 namespace qompose::detail {
 
@@ -66,6 +68,13 @@ template <class Format>
   return Format::decode(code);
 }
 
+[[nodiscard]] QOMPOSE_INLINE cache_outlier load_outlier(const std::byte* at,
+                                                        std::size_t i) noexcept {
+  cache_outlier outlier;
+  std::memcpy(&outlier, at + i * sizeof(outlier), sizeof(outlier));
+  return outlier;
+}
+
 inline namespace QOMPOSE_ISA {
 
 /// What quantizes a token of one head, or a channel of a block.
@@ -74,6 +83,30 @@ struct token_codes {
   using type = row_codes<typename Codes::spec, kMost,
                          divide_up(kMost, std::min(Codes::most_group_columns, kMost))>;
 };
+
+/// Quantizes a row with some of its elements kept apart.
+/// @param made     of the row
+/// @param outlier  (i, index of the element, what its code lacks) for each of those elements
+template <class Codes, std::size_t kMost, class Made, class Outlier>
+QOMPOSE_INLINE void quantize_row_apart(Made& made, const float* x, std::size_t n, std::size_t group,
+                                       Outlier&& outlier) {
+  if constexpr (Codes::outliers == 0) {
+    made.run(x, n, group);
+  } else {
+    float rest[kMost];
+    std::copy_n(x, n, rest);
+    row_outliers<Codes::outliers, kMost> apart;
+    apart.take(rest, n);
+    made.run(rest, n, group);
+    for (std::size_t i = 0; i < Codes::outliers; ++i) {
+      if (i >= apart.count()) {
+        outlier(i, 0, 0.0f);
+        continue;
+      }
+      outlier(i, apart.index(i), apart.value(i) - made.value(apart.index(i), group));
+    }
+  }
+}
 
 /// What a code stands for.
 /// @param codes  whoever made it, who knows the entries of codebooks
@@ -121,7 +154,13 @@ class key_store {
         column::set(codes, d, lane, Codes::element::encode(x[d]));
       }
     } else {
-      codes_.run(x, block_.head_dim, block_.template group_cols<Codes>());
+      quantize_row_apart<Codes, most>(
+          codes_, x, block_.head_dim, block_.template group_cols<Codes>(),
+          [&](std::size_t i, std::size_t d, float lacking) {
+            store_number(block + block_.outliers_at(), place * Codes::outliers + i,
+                         cache_outlier{static_cast<std::uint16_t>(d * panel_rows + lane),
+                                       fp16::encode(lacking)});
+          });
       for (std::size_t d = 0; d < block_.head_dim; ++d) column::set(codes, d, lane, codes_.code(d));
       for (std::size_t g = 0; g < codes_.groups(); ++g) {
         store_number(panel + block_.scales_at(g), lane, codes_.scale_code(g));
@@ -135,10 +174,15 @@ class key_store {
     }
   }
 
-  /// Channel d of all keys of a block.
+  /// Channel d of all keys of a block; `finish_block` has to follow the last one.
   void store_channel(std::byte* block, std::size_t d, const float* tokens) {
     static_assert(Codes::is_per_channel);
-    codes_.run(tokens, block_.tokens, block_.tokens);
+    quantize_row_apart<Codes, most>(codes_, tokens, block_.tokens, block_.tokens,
+                                    [&](std::size_t i, std::size_t t, float lacking) {
+                                      places_[d * Codes::outliers + i] =
+                                          static_cast<std::uint16_t>(t);
+                                      lacking_[d * Codes::outliers + i] = fp16::encode(lacking);
+                                    });
     for (std::size_t t = 0; t < block_.tokens; ++t) {
       column::set(block + block_.panel_at(t), d, t % panel_rows, codes_.code(t));
     }
@@ -147,10 +191,35 @@ class key_store {
       store_number(block + block_.offsets_at(), d, codes_.zero_code(0));
     }
   }
+  /// Puts the elements that are kept apart in the order of their panels.
+  void finish_block(std::byte* block) noexcept {
+    if constexpr (Codes::is_per_channel && Codes::outliers > 0) {
+      std::uint16_t next = 0;
+      for (std::size_t panel = 0; panel <= block_.tokens / panel_rows; ++panel) {
+        store_number(block + block_.outlier_starts_at(), panel, next);
+        for (std::size_t i = 0; i < block_.outliers(); ++i) {
+          if (places_[i] / panel_rows != panel) continue;
+          const std::size_t d = i / Codes::outliers;
+          store_number(
+              block + block_.outliers_at(), next++,
+              cache_outlier{static_cast<std::uint16_t>(d * panel_rows + places_[i] % panel_rows),
+                            lacking_[i]});
+        }
+      }
+    }
+  }
 
   /// The key of a token, as it is stored.
   void load(const std::byte* block, std::size_t place, float* x) const noexcept {
     for (std::size_t d = 0; d < block_.head_dim; ++d) x[d] = element(block, place, d);
+    if constexpr (Codes::outliers > 0) {
+      for (std::size_t i = 0; i < block_.outliers(); ++i) {
+        const auto outlier = load_outlier(block + block_.outliers_at(), i);
+        if (panel_of(block, i) != place / panel_rows) continue;
+        if (outlier.place % panel_rows != place % panel_rows) continue;
+        x[outlier.place / panel_rows] += fp16::decode(outlier.lacking);
+      }
+    }
   }
   /// One element of it.
   [[nodiscard]] float element(const std::byte* block, std::size_t place,
@@ -171,6 +240,18 @@ class key_store {
   }
 
  private:
+  /// The panel that element i of those kept apart belongs to.
+  [[nodiscard]] std::size_t panel_of(const std::byte* block, std::size_t i) const noexcept {
+    if constexpr (!Codes::is_per_channel) return i / Codes::outliers / panel_rows;
+    std::size_t panel = 0;
+    std::uint16_t start = 0;
+    do {
+      std::memcpy(&start, block + block_.outlier_starts_at() + ++panel * sizeof(start),
+                  sizeof(start));
+    } while (start <= i);
+    return panel - 1;
+  }
+
   struct nothing {
     explicit nothing(const float*) {}
   };
@@ -179,6 +260,10 @@ class key_store {
   key_block<Codes> block_;
   typename std::conditional_t<is_plain, std::type_identity<nothing>, token_codes<Codes, most>>::type
       codes_;
+  // The elements of a block that are kept apart, channel by channel.
+  static constexpr std::size_t kept = Codes::is_per_channel ? max_head_dim * Codes::outliers : 0;
+  std::uint16_t places_[kept + 1];
+  std::uint16_t lacking_[kept + 1];
 };
 
 /// Stores values of one head; a pointer to a block is to its values.
@@ -197,7 +282,12 @@ class value_store {
         column::set(panel(values, d), place, d % panel_rows, Codes::element::encode(x[d]));
       }
     } else {
-      codes_.run(x, block_.head_dim, block_.template group_cols<Codes>());
+      quantize_row_apart<Codes, max_head_dim>(
+          codes_, x, block_.head_dim, block_.template group_cols<Codes>(),
+          [&](std::size_t i, std::size_t d, float lacking) {
+            store_number(values + block_.outliers_at(), place * Codes::outliers + i,
+                         cache_outlier{static_cast<std::uint16_t>(d), fp16::encode(lacking)});
+          });
       for (std::size_t d = 0; d < block_.head_dim; ++d) {
         column::set(panel(values, d), place, d % panel_rows, codes_.code(d));
       }
@@ -225,6 +315,11 @@ class value_store {
             stored_value<Codes>(code, codes_, values + block_.scales_at(g),
                                 values + block_.offsets_at(g), values + block_.outer_at(), place);
       }
+    }
+    for (std::size_t i = 0; i < Codes::outliers; ++i) {
+      const cache_outlier outlier =
+          load_outlier(values + block_.outliers_at(), place * Codes::outliers + i);
+      x[outlier.place] += fp16::decode(outlier.lacking);
     }
   }
 

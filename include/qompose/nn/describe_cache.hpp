@@ -23,6 +23,9 @@ template <class Cache>
     if constexpr (!given::transform::is_identity) {
       text += ", transform<" + std::string(given::transform::name) + ">";
     }
+    if (given::outliers > 0) {
+      text += ", outliers<outlier_elements<" + std::to_string(given::outliers) + ">>";
+    }
     if (given::residual > 0) text += ", residual<" + std::to_string(given::residual) + ">";
     return text + ">";
   };

@@ -587,6 +587,7 @@ class kv_cache : detail::cache_composition<Parts...> {
           }
           main_keys.store_channel(main_.block(h, first), d, channel);
         }
+        main_keys.finish_block(main_.block(h, first));
       }
     }
   }

@@ -16,6 +16,12 @@
 /// * Values: [groups][tokens] scales, the same of offsets, [tokens] outer scales, and
 ///   [head_dim / 16] panels of codes.
 ///
+/// After the panels of keys, and of values, stand the elements that are kept apart, four bytes
+/// each: where, and as a half what is lacking there to the codes. Those of keys are in the order of
+/// the panels, and say element * 16 + token of the panel; for scales per channel [panels + 1]
+/// 16-bit numbers before them tell where those of each panel begin. Those of values are
+/// [tokens][N].
+///
 /// Outer scales are floats, and there where the scale's format is a quant of its own.
 
 #include <algorithm>
@@ -50,10 +56,12 @@ struct cache_scale<Format> {
 };
 
 /// What the kernels know of one side of a cache at compile time.
-/// @tparam Spec  a format, or a quant whose scales and offsets are numbers of fixed formats
-template <class Spec>
+/// @tparam Spec      a format, or a quant whose scales and offsets are numbers of fixed formats
+/// @tparam Outliers  elements of each vector that are kept apart
+template <class Spec, std::size_t Outliers = 0>
 struct cache_codes : code_layout<typename spec_parts<Spec>::element> {
   using spec = Spec;
+  static constexpr std::size_t outliers = Outliers;
   using parts = spec_parts<Spec>;
   using layout = code_layout<typename parts::element>;
   using typename layout::element;
@@ -85,6 +93,12 @@ struct cache_codes : code_layout<typename spec_parts<Spec>::element> {
   }();
   /// Whether dot products with int8 codes take the codes as they are.
   static constexpr bool has_integers = layout::has_integers && layout::element::bits <= 8;
+};
+
+/// An element that is kept apart.
+struct cache_outlier {
+  std::uint16_t place = 0;
+  std::uint16_t lacking = 0;  ///< fp16
 };
 
 /// Sizes that both sides share.
@@ -125,6 +139,18 @@ struct key_block : cache_geometry {
     return codes_at() + columns() * Codes::column_bytes;
   }
   [[nodiscard]] QOMPOSE_INLINE std::size_t bytes() const noexcept {
+    return round_up(outliers_at() + outliers() * sizeof(cache_outlier), 64);
+  }
+  /// Elements that are kept apart, and where they are.
+  [[nodiscard]] QOMPOSE_INLINE std::size_t outliers() const noexcept {
+    return Codes::outliers * (Codes::is_per_channel ? head_dim : tokens);
+  }
+  [[nodiscard]] QOMPOSE_INLINE std::size_t outliers_at() const noexcept {
+    const bool has_starts = Codes::outliers > 0 && Codes::is_per_channel;
+    return outlier_starts_at() +
+           (has_starts ? round_up((tokens / panel_rows + 1) * sizeof(std::uint16_t), 4) : 0);
+  }
+  [[nodiscard]] QOMPOSE_INLINE std::size_t outlier_starts_at() const noexcept {
     return head_bytes() + tokens / panel_rows * panel_bytes();
   }
   /// The panel of a token of the block.
@@ -178,7 +204,10 @@ struct value_block : cache_geometry {
     return before + d / panel_rows * panel_bytes();
   }
   [[nodiscard]] QOMPOSE_INLINE std::size_t bytes() const noexcept {
-    return round_up(panel_at(padded_dim()), 64);
+    return round_up(outliers_at() + Codes::outliers * tokens * sizeof(cache_outlier), 64);
+  }
+  [[nodiscard]] QOMPOSE_INLINE std::size_t outliers_at() const noexcept {
+    return panel_at(padded_dim());
   }
 };
 

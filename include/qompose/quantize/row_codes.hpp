@@ -51,6 +51,19 @@ class row_codes {
   }
 
   [[nodiscard]] code_type code(std::size_t i) const noexcept { return codes_[i]; }
+  /// What a code stands for, in groups of `group`.
+  [[nodiscard]] float value(std::size_t i, std::size_t group) const noexcept {
+    const std::size_t g = i / group;
+    float value;
+    if constexpr (parts::has_codebook) {
+      value = entries_[codes_[i]];
+    } else {
+      value = element::decode(codes_[i]);
+    }
+    if constexpr (is_zero_point<zero_type>) return scales_[g] * (value - offsets_[g]);
+    if constexpr (is_minimum<zero_type>) return scales_[g] * value + offsets_[g];
+    return scales_[g] * value;
+  }
   [[nodiscard]] std::size_t groups() const noexcept { return groups_; }
   [[nodiscard]] auto scale_code(std::size_t g) const noexcept { return scale_codes_[g]; }
   [[nodiscard]] auto zero_code(std::size_t g) const noexcept { return zero_codes_[g]; }
