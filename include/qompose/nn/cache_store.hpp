@@ -84,6 +84,24 @@ struct token_codes {
                          divide_up(kMost, std::min(Codes::most_group_columns, kMost))>;
 };
 
+/// A row as codes of fp32, fp16 or bf16.
+template <class Format>
+class plain_codes {
+ public:
+  using code_type = typename Format::storage_type;
+  explicit plain_codes(const float*) {}
+  void run(const float* x, std::size_t n) {
+    constexpr float unit = 1.0f;
+    codec_.encode(x, n, n, &unit, nullptr, nullptr, codes_);
+  }
+  [[nodiscard]] code_type code(std::size_t i) const noexcept { return codes_[i]; }
+  [[nodiscard]] const code_type* codes() const noexcept { return codes_; }
+
+ private:
+  codec<Format, no_zero> codec_ = best_codec<Format>();
+  code_type codes_[max_head_dim];
+};
+
 /// Quantizes a row with some of its elements kept apart.
 /// @param made     of the row
 /// @param outlier  (i, index of the element, what its code lacks) for each of those elements
@@ -150,9 +168,8 @@ class key_store {
     std::byte* codes = panel + block_.codes_at();
     const std::size_t lane = place % panel_rows;
     if constexpr (is_plain) {
-      for (std::size_t d = 0; d < block_.head_dim; ++d) {
-        column::set(codes, d, lane, Codes::element::encode(x[d]));
-      }
+      codes_.run(x, block_.head_dim);
+      for (std::size_t d = 0; d < block_.head_dim; ++d) column::set(codes, d, lane, codes_.code(d));
     } else {
       quantize_row_apart<Codes, most>(
           codes_, x, block_.head_dim, block_.template group_cols<Codes>(),
@@ -252,14 +269,11 @@ class key_store {
     return panel - 1;
   }
 
-  struct nothing {
-    explicit nothing(const float*) {}
-  };
   /// Tokens of the longest block, or elements of the longest head.
   static constexpr std::size_t most = Codes::is_per_channel ? 1024 : max_head_dim;
   key_block<Codes> block_;
-  typename std::conditional_t<is_plain, std::type_identity<nothing>, token_codes<Codes, most>>::type
-      codes_;
+  typename std::conditional_t<is_plain, std::type_identity<plain_codes<typename Codes::element>>,
+                              token_codes<Codes, most>>::type codes_;
   // The elements of a block that are kept apart, channel by channel.
   static constexpr std::size_t kept = Codes::is_per_channel ? max_head_dim * Codes::outliers : 0;
   std::uint16_t places_[kept + 1];
@@ -278,8 +292,12 @@ class value_store {
 
   void store(std::byte* values, std::size_t place, const float* x) {
     if constexpr (is_plain) {
-      for (std::size_t d = 0; d < block_.head_dim; ++d) {
-        column::set(panel(values, d), place, d % panel_rows, Codes::element::encode(x[d]));
+      codes_.run(x, block_.head_dim);
+      for (std::size_t d = 0; d < block_.head_dim; d += panel_rows) {
+        const std::size_t count = std::min(panel_rows, block_.head_dim - d);
+        constexpr std::size_t bytes = sizeof(typename column::code_type);
+        std::memcpy(panel(values, d) + place * panel_rows * bytes, codes_.codes() + d,
+                    count * bytes);
       }
     } else {
       quantize_row_apart<Codes, max_head_dim>(
@@ -328,11 +346,8 @@ class value_store {
     return values + block_.panel_at(d);
   }
 
-  struct nothing {
-    explicit nothing(const float*) {}
-  };
   value_block<Codes> block_;
-  typename std::conditional_t<is_plain, std::type_identity<nothing>,
+  typename std::conditional_t<is_plain, std::type_identity<plain_codes<typename Codes::element>>,
                               token_codes<Codes, max_head_dim>>::type codes_;
 };
 
