@@ -26,6 +26,7 @@ PEERS = {
 }
 # The same for attention, by what a cache stores.
 ATTENTION_PEERS = {
+    "fp32_fp32": "onednn_attention/f32",
     "fp16_fp16": "ggml_attention/f16",
     "bf16_bf16": "ggml_attention/bf16",
     "int8_int8": "ggml_attention/q8_0",
