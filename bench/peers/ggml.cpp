@@ -96,6 +96,11 @@ class ggml_attention final : public attention_work {
     std::memcpy(queries_->data(), q.data(), bytes);
     n_ = q.rows();
     make_mask();
+    // One for all: old versions have no more than 64.
+    constexpr std::size_t tensors = 16;
+    context_.reset(
+        ggml_init({caches_.size() * (tensors * ggml_tensor_overhead() + ggml_graph_overhead()),
+                   nullptr, true}));
     for (const auto& one : caches_) plan(*one);
   }
   void run(std::size_t copy) override {
@@ -119,7 +124,6 @@ class ggml_attention final : public attention_work {
     explicit cache(std::size_t bytes) : keys(bytes), values(bytes) {}
     ggml_memory keys;
     ggml_memory values;
-    ggml_context_owner context;
     ggml_cgraph* graph = nullptr;
   };
 
@@ -152,10 +156,7 @@ class ggml_attention final : public attention_work {
   }
   /// The graph of one call.
   void plan(cache& over) const {
-    constexpr std::size_t tensors = 16;
-    over.context.reset(
-        ggml_init({tensors * ggml_tensor_overhead() + ggml_graph_overhead(), nullptr, true}));
-    ggml_context* context = over.context.get();
+    ggml_context* context = context_.get();
     const auto side = [&](ggml_memory& memory) {
       ggml_tensor* all = ggml_new_tensor_3d(context, type_, head_dim, dim(tokens_), n_kv_heads);
       memory.hold(all);
@@ -190,6 +191,7 @@ class ggml_attention final : public attention_work {
   ggml_type type_;
   roundings rounded_;
   std::size_t n_ = 0;
+  ggml_context_owner context_;
   std::unique_ptr<ggml_memory> queries_;
   std::unique_ptr<ggml_memory> mask_;
   std::unique_ptr<ggml_memory> results_;
