@@ -17,17 +17,20 @@
 #include <string_view>
 #include <vector>
 
+#include "attention/rows.hpp"
 #include "linear/rows.hpp"
+#include "options.hpp"
 #include "qompose/kernels/kernels.hpp"
 #include "zero_overhead/rows.hpp"
 
 namespace {
 
 constexpr const char* usage =
-    "Rows of layers take:\n"
+    "Rows of layers and of attention take:\n"
     "  --threads=1,2             numbers of threads (default 1)\n"
     "  --tokens=1,8,512          numbers of tokens (default 1,8,32,128,512)\n"
     "  --shapes=4096x4096,...    [out_features x in_features] (default 4096x4096,14336x4096)\n"
+    "  --attention=1x8192,...    [queries x tokens] (default 1,512x1024 and 1,8,512x8192)\n"
     "  --row-seconds=0.3         timing of a row, at least\n"
     "and all rows what Google Benchmark takes, such as --benchmark_filter=w4a8.*n:1/\n";
 
@@ -86,15 +89,19 @@ bool parse_list(std::string_view text, std::vector<std::size_t>& list) {
   return true;
 }
 
-bool parse_shapes(std::string_view text, std::vector<qompose_bench::shape>& shapes) {
+/// A list of pairs such as 4096x4096, each made of its two numbers.
+template <class Shape>
+bool parse_shapes(std::string_view text, std::vector<Shape>& shapes) {
   shapes.clear();
   for (const std::string_view part : parts_of(text)) {
     const std::size_t cross = part.find('x');
-    qompose_bench::shape& size = shapes.emplace_back();
-    if (cross == std::string_view::npos || !parse(part.substr(0, cross), size.out) ||
-        !parse(part.substr(cross + 1), size.in)) {
+    std::size_t first = 0;
+    std::size_t second = 0;
+    if (cross == std::string_view::npos || !parse(part.substr(0, cross), first) ||
+        !parse(part.substr(cross + 1), second)) {
       return false;
     }
+    shapes.push_back({first, second});
   }
   return true;
 }
@@ -120,6 +127,8 @@ int main(int argc, char** argv) {
       is_good = parse_list(value, options.tokens);
     } else if (value_of(argv[i], "--shapes=", value)) {
       is_good = parse_shapes(value, options.shapes);
+    } else if (value_of(argv[i], "--attention=", value)) {
+      is_good = parse_shapes(value, options.attention);
     } else if (value_of(argv[i], "--row-seconds=", value)) {
       is_good = parse(value, options.seconds);
     } else {
@@ -138,6 +147,7 @@ int main(int argc, char** argv) {
   benchmark::AddCustomContext("target", qompose::target_name());
   qompose_bench::register_limit_rows(options);
   qompose_bench::register_product_rows(options);
+  qompose_bench::register_attention_rows(options);
   qompose_bench::register_zero_overhead_rows(options);
   plain_names<benchmark::ConsoleReporter> console(isatty(STDOUT_FILENO) != 0
                                                       ? benchmark::ConsoleReporter::OO_ColorTabular

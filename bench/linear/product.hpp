@@ -10,18 +10,13 @@
 #include <string>
 #include <vector>
 
+#include "options.hpp"
 #include "qompose/analysis/cost.hpp"
 #include "qompose/core/matrix_view.hpp"
 
 namespace qompose_bench {
 
 namespace qp = qompose;
-
-/// [out_features, in_features].
-struct shape {
-  std::size_t out = 0;
-  std::size_t in = 0;
-};
 
 /// Results in double, row-major, and how far each may be off.
 struct expected_products {

@@ -10,12 +10,15 @@
 #include <algorithm>
 #include <exception>
 #include <memory>
+#include <string>
 #include <vector>
 
 #include "clock.hpp"
 #include "limits.hpp"
 #include "linear/inputs.hpp"
+#include "linear/product.hpp"
 #include "linear/reference.hpp"
+#include "row.hpp"
 
 namespace qompose_bench {
 namespace {
@@ -41,13 +44,6 @@ product& made(const product_case& source, const shape& size) {
   return *kept;
 }
 
-/// The limits of now, for a call that reads so many bytes.
-qp::machine measure_machine(std::size_t bytes, std::size_t threads) {
-  return {.integer_operations = integer_limit(threads).per_second,
-          .float_operations = float_limit(threads).per_second,
-          .bandwidth = read_limit(bytes, threads).per_second};
-}
-
 void time_row(benchmark::State& state, const product_case& source, const row& at,
               double least_seconds) {
   product& work = made(source, at.size);
@@ -65,62 +61,21 @@ void time_row(benchmark::State& state, const product_case& source, const row& at
                                      work.distinct_rows(), work.results());
   if (!fault.empty()) return state.SkipWithError(fault.c_str());
 
-  // Between slices of timing, the limits; what they displace from the caches is read back untimed.
-  const std::size_t slices = least_seconds < 0.05 ? 1 : 5;
-  const std::size_t read_bytes = at.is_cold ? cold_bytes() : weight_bytes;
-  const clockid_t clock = clock_of(at.threads);
-  std::vector<double> all;
-  std::vector<double> of_read;
-  std::vector<double> of_peak;
-  std::vector<double> of_bound;
   std::size_t copy = 0;
-  for (auto _ : state) {
-    for (std::size_t slice = 0; slice < slices; ++slice) {
-      const qp::machine machine = measure_machine(read_bytes, at.threads);
-      for (std::size_t i = 0; i < (at.tokens == 1 ? 2u : 1u); ++i) {
-        work.run(copy);
-        copy = (copy + 1) % copies;
-      }
-      std::vector<double> taken;
-      double sum = 0.0;
-      while (sum < least_seconds / static_cast<double>(slices)) {
-        const double start = seconds(clock);
-        work.run(copy);
-        taken.push_back(seconds(clock) - start);
-        sum += taken.back();
-        copy = (copy + 1) % copies;
-      }
-      const double middle = median(taken);
-      of_read.push_back(cost.weight_bytes / middle / machine.bandwidth);
-      of_peak.push_back(cost.operations() / middle / machine.operations(cost.uses_integers));
-      of_bound.push_back(qp::least_seconds(cost, machine) / middle);
-      all.insert(all.end(), taken.begin(), taken.end());
-    }
-    state.SetIterationTime(median(all));
-  }
+  time_calls(state, cost,
+             {.least_seconds = least_seconds,
+              .threads = at.threads,
+              .read_bytes = at.is_cold ? cold_bytes() : weight_bytes,
+              .untimed_calls = at.tokens == 1 ? 2u : 1u},
+             [&] {
+               work.run(copy);
+               copy = (copy + 1) % copies;
+             });
   work.keep_copies(1);
-  const double middle = median(all);
-  state.counters["GB/s"] = cost.weight_bytes / middle * 1e-9;
-  state.counters["GOP/s"] = cost.operations() / middle * 1e-9;
-  state.counters["of_read"] = median(of_read);
-  state.counters["of_peak"] = median(of_peak);
-  state.counters["of_bound"] = median(of_bound);
-  state.counters["bytes"] = cost.weight_bytes;
 }
 
 std::string name_of(const shape& size) {
   return std::to_string(size.out) + "x" + std::to_string(size.in);
-}
-std::string threads_of(std::size_t threads) {
-  return threads == 1 ? "" : "/threads:" + std::to_string(threads);
-}
-
-template <class Body>
-void add_row(const std::string& name, const Body& body) {
-  benchmark::RegisterBenchmark(name.c_str(), body)
-      ->Iterations(1)
-      ->UseManualTime()
-      ->Unit(benchmark::kMicrosecond);
 }
 
 void add_limit(const std::string& name, const char* counter, limit (*measure)(std::size_t),

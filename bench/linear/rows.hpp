@@ -4,21 +4,9 @@
 /// @file
 /// @brief Rows of every product case: shapes, numbers of tokens, hot and cold.
 
-#include <cstddef>
-#include <string>
-#include <vector>
-
-#include "linear/product.hpp"
+#include "options.hpp"
 
 namespace qompose_bench {
-
-/// What the command line says.
-struct row_options {
-  std::vector<shape> shapes{{4096, 4096}, {14336, 4096}};
-  std::vector<std::size_t> tokens{1, 8, 32, 128, 512};
-  std::vector<std::size_t> threads{1};
-  double seconds = 0.3;  ///< of timing a row, at least
-};
 
 /// Registers `<case>/<out>x<in>/n:<tokens>`, with `/hot` and `/cold` for one token and
 /// `/threads:<t>` for more than one thread.

@@ -4,7 +4,7 @@
 /// @file
 /// @brief Rows that compare composed layers with layers written by hand.
 
-#include "linear/rows.hpp"
+#include "options.hpp"
 
 namespace qompose_bench {
 

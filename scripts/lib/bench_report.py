@@ -24,11 +24,23 @@ PEERS = {
     "bf16": ["onednn/bf16", "onednn/f32", "openblas/f32"],
     "f32": ["onednn/f32", "openblas/f32", "xnnpack/f32"],
 }
+# The same for attention, by what a cache stores.
+ATTENTION_PEERS = {
+    "fp32_fp32": "onednn_attention/f32",
+    "fp16_fp16": "ggml_attention/f16",
+    "bf16_bf16": "ggml_attention/bf16",
+    "int8_int8": "ggml_attention/q8_0",
+    "int4_int4": "ggml_attention/q4_0",
+}
 SPEEDS = ["GB/s", "GOP/s", "of_read", "of_peak"]
 COUNTERS = [*SPEEDS, "of_bound", "bytes", "ratio", *("hand_" + speed for speed in SPEEDS)]
 NAME = re.compile(
     r"(?P<kind>linear|peer)/(?P<format>.+)/(?P<shape>\d+x\d+)/n:(?P<n>\d+)"
     r"(?:/(?P<heat>hot|cold))?(?:/threads:(?P<threads>\d+))?$"
+)
+ATTENTION = re.compile(
+    r"(?P<kind>attention|peer)/(?P<format>.+)/(?P<column>(?:decode|prefill)_\d+x\d+)"
+    r"(?:/threads:(?P<threads>\d+))?$"
 )
 BY_HAND = re.compile(
     r"zero_overhead/(?P<composition>\w+)/(?P<shape>\d+x\d+)/(?P<column>n:\d+)(?:/(?:hot|cold))?$"
@@ -167,12 +179,54 @@ def print_tables(results):
         for name in formats:
             cells = "".join(f"{cell(formats, name, column):<18}" for column in columns)
             print(f"  {name:<{width}}{cells}".rstrip())
+    print_attention(results)
     print_by_hand(results)
     problems = [row for row in results["rows"] if "error" in row]
     if problems:
         print("\nNot timed:")
         for row in problems:
             print(f"  {row['name']}: {row['error'][:100]}")
+
+
+def attention_tables(results):
+    """{threads: {format: {column: row}}}, formats and columns in the order of the rows."""
+    found = {}
+    for row in results["rows"]:
+        name = ATTENTION.match(row["name"])
+        if name:
+            format_name = ("peer/" if name["kind"] == "peer" else "") + name["format"]
+            formats = found.setdefault(int(name["threads"] or 1), {})
+            formats.setdefault(format_name, {})[name["column"]] = row
+    return found
+
+
+def attention_cell(formats, name, column):
+    """Milliseconds, share of the limit in per cent, and the ratio to the peer."""
+    row = formats[name].get(column)
+    if row is None:
+        return ""
+    if "error" in row:
+        return "wrong" if row["error"].startswith("result [") else "none"
+    share = row["of_read"] if column.startswith("decode") else row["of_peak"]
+    text = f"{row['microseconds'] / 1000:.4g} {100 * share:.0f}%"
+    theirs = formats.get("peer/" + ATTENTION_PEERS.get(name, ""), {}).get(column, {})
+    if "microseconds" in theirs:
+        text += f" {theirs['microseconds'] / row['microseconds']:.2f}x"
+    return text
+
+
+def print_attention(results):
+    """Attention by what the cache stores."""
+    for threads, formats in attention_tables(results).items():
+        columns = list(dict.fromkeys(column for rows in formats.values() for column in rows))
+        print(f"\nAttention, 32 query and 8 KV heads of 128 elements, threads: {threads}")
+        print("  queries x tokens of the cache, in ms; decode with % of what a plain read reaches,")
+        print("  prefill with % of the peak in registers; x: times the peer that stores alike\n")
+        width = max(len(name) for name in formats) + 2
+        print(" " * (width + 2) + "".join(f"{column:<20}" for column in columns).rstrip())
+        for name in formats:
+            cells = "".join(f"{attention_cell(formats, name, c):<20}" for c in columns)
+            print(f"  {name:<{width}}{cells}".rstrip())
 
 
 def limit_of(results, name, threads):
@@ -284,7 +338,7 @@ def main():
         row
         for row in results["rows"]
         if "error" in row
-        and row["name"].startswith(("linear/", "zero_overhead/"))
+        and row["name"].startswith(("linear/", "attention/", "zero_overhead/"))
         and not row["error"].startswith("not run")
     ]
     sys.exit(1 if ours_wrong or not results["rows"] else 0)
