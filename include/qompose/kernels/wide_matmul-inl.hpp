@@ -110,20 +110,32 @@ struct WideMatmul<Layout, std::enable_if_t<WideSums<Layout, kHasShortIntegers<La
       const std::size_t columns = Access::GroupColumns(a, g);
       const std::uint8_t* w = Access::Codes(a, p, begin, g);
       const std::int32_t* corrections = a.x.corrections + g * kDigits;
-      Each<kParts>([&](auto v) QOMPOSE_FLATTEN {
-        VF value = sums.Columns(w, v, x, std::min(columns, Sums::kMostColumns), corrections);
-        constexpr std::int32_t kNone[kDigits] = {};
-        for (std::size_t k = Sums::kMostColumns; k < columns; k += Sums::kMostColumns) {
-          value = hn::Add(
-              value, sums.Columns(w + k * Layout::column_bytes, v, x + k / 4 * kDigits * kCodeBytes,
-                                  std::min(columns - k, Sums::kMostColumns), kNone));
+      const auto add_part = [&](auto v) QOMPOSE_FLATTEN {
+        VF value;
+        if constexpr (Layout::most_group_columns <= Sums::kMostColumns) {
+          value = sums.Columns(w, v, x, columns, corrections);
+        } else {
+          constexpr std::int32_t kNone[kDigits] = {};
+          value = hn::Zero(DF());
+          for (std::size_t k = 0; k < columns; k += Sums::kMostColumns) {
+            value = hn::Add(value, sums.Columns(w + k * Layout::column_bytes, v,
+                                                x + k / 4 * kDigits * kCodeBytes,
+                                                std::min(columns - k, Sums::kMostColumns),
+                                                k == 0 ? corrections : kNone));
+          }
         }
         if constexpr (Layout::is_scaled) {
           total[v] = hn::MulAdd(value, Access::Scale(a, p, g, v), total[v]);
         } else {
           total[v] = hn::Add(total[v], value);
         }
-      });
+      };
+      // Short vectors loop, as the code is long.
+      if constexpr (kParts <= 2) {
+        Each<kParts>(add_part);
+      } else {
+        for (std::size_t v = 0; v < kParts; ++v) add_part(v);
+      }
       x += columns / 4 * kDigits * kCodeBytes;
     }
     Each<kParts>([&](auto v) QOMPOSE_FLATTEN {

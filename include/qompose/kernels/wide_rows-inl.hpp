@@ -334,13 +334,19 @@ struct WideRows<Layout, std::enable_if_t<kHasWideRows<Layout>>> : PanelAccess<La
           VF part = hn::Zero(DF());
           for (std::size_t c = 0; c < chunks; c += RowSums::kMostChunks) {
             const std::size_t stop = std::min(chunks, c + RowSums::kMostChunks);
-            for (std::size_t i = c; i < stop; ++i) {
+            const auto add = [&](std::size_t i) QOMPOSE_FLATTEN {
               // Codes are read in bursts, between which memory would have nothing to do.
               hwy::Prefetch(w + chunks * 256 + (s * chunks + i) * (256 / kSets));
               const UBytes fields = LoadBytes(codes + (i * kSets + s) * 4 * N);
               sums.template Add<0>(ShiftAndMask<0, 15>(fields), x + i * RowTile::kChunkBytes);
               sums.template Add<1>(ShiftAndMask<4, 15>(fields), x + i * RowTile::kChunkBytes);
+            };
+            // Short loops would spend their time on moving their many sums between registers.
+            std::size_t i = c;
+            if constexpr (kWideAsPlanes) {
+              for (; i + 4 <= stop; i += 4) Unroll<4>([&](auto j) QOMPOSE_FLATTEN { add(i + j); });
             }
+            for (; i < stop; ++i) add(i);
             sums.Flush(part);
           }
           part = hn::Add(part, sums.Total(correction(0), correction(1), correction(2)));

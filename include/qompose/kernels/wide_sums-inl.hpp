@@ -196,7 +196,8 @@ HWY_INLINE Pairs BroadcastFour(const std::int8_t* p) {
 template <class Layout, class AddUnit>
 HWY_INLINE void ForUnits(const std::uint8_t*& w, const std::int8_t*& x, std::size_t quad_bytes,
                          std::size_t columns, AddUnit&& add_unit) {
-  constexpr std::size_t kBlock = 4 * 8 / Layout::step;
+  constexpr std::size_t kBlock =
+      HWY_TARGET == HWY_AVX2 ? std::max<std::size_t>(16 / Layout::step, 1) : 1;
   std::size_t units = columns / Layout::step;
   const auto add_units = [&](auto count) QOMPOSE_FLATTEN {
     Unroll<decltype(count)::value>(add_unit);
