@@ -23,6 +23,8 @@
 #include "qompose/kernels/quantize-inl.hpp"
 #include "qompose/kernels/requantize-inl.hpp"
 #include "qompose/kernels/transforms-inl.hpp"
+#include "qompose/kernels/wide_matmul-inl.hpp"
+#include "qompose/kernels/wide_rows-inl.hpp"
 #include "qompose/kernels/xnor_matmul-inl.hpp"
 
 QOMPOSE_BEFORE_NAMESPACE();
@@ -37,6 +39,10 @@ struct Kernels {
   /// For float activations.
   template <class Layout>
   using digit_matmul = IntegerMatmul<Layout, false, StoreScaled, Digits::kCount>;
+  /// For one token of them.
+  template <class Layout>
+  using wide_matmul = std::conditional_t<Layout::is_learned && !Layout::is_shared, WideRows<Layout>,
+                                         WideMatmul<Layout>>;
   template <class Code, bool kLeft>
   using requantize = Requantize<Code, kLeft>;
   template <class Code>

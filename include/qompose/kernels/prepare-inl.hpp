@@ -93,6 +93,18 @@ struct Prepare {
   }
 
  private:
+  /// What makes a tile of rows of codes.
+  template <std::size_t kWidth>
+  static auto FindTile() {
+    if constexpr (requires { typename Matmul::Tile; }) {
+      return typename Matmul::Tile();
+    } else {
+      return InterleaveCodes<kWidth, Matmul::kCodeBytes>();
+    }
+  }
+  template <std::size_t kWidth>
+  using TileOf = decltype(FindTile<kWidth>());
+
   /// Row t, transformed and rounded; a copy in scratch where that changes it.
   static HWY_INLINE const float* Row(const detail::prepare_arguments& a,
                                      const typename Transform::data& data, std::size_t t,
@@ -169,7 +181,7 @@ struct Prepare {
       }
     }
     if (codes == out) return;
-    using Tile = InterleaveCodes<kWidth, Matmul::kCodeBytes>;
+    using Tile = TileOf<kWidth>;
     // Groups without padding between them are as one.
     const bool is_dense = geometry.group_cols == geometry.group_stride;
     const std::size_t group_cols = is_dense ? geometry.cols : geometry.group_cols;

@@ -23,6 +23,7 @@
 #include "qompose/kernels/kernels.hpp"
 #include "qompose/packing/packed_bits.hpp"
 #include "qompose/packing/packed_matrix.hpp"
+#include "qompose/packing/wide_image.hpp"
 #include "qompose/quantize/fake_quantize.hpp"
 #include "qompose/quantize/stored_scales.hpp"
 #include "qompose/recipe/recipe.hpp"
@@ -137,7 +138,9 @@ class arena {
 ///                 `quant<int8, per_token>` or `quant<int8, per_group<128>>` run on integer dot
 ///                 products, signs on both sides on xnor and popcount. Activations of every other
 ///                 spec are rounded as it says; such weights then take them as three digits of 8
-///                 bits where that is faster, other weights are decoded to float.
+///                 bits where that is faster. One token meets other weights of at most 6 bits in
+///                 the same digits where the processor has fast lookups of bytes: these stand for
+///                 wider integers (see wide_image). All else is decoded to float.
 /// @par Identity
 /// Activation codes and int32 sums are the same on every target and for every number of threads.
 template <class Recipe>
@@ -159,6 +162,11 @@ class linear {
   /// Whether float activations may be cut into digits of 8 bits, which run on integers as well.
   static constexpr bool uses_digits =
       !uses_integers && !uses_bits && layout::has_integers && layout::is_scaled;
+
+  /// Whether codes may be looked up as wider integers, which meet these digits for one token.
+  static constexpr bool uses_wide_digits = !uses_integers && !uses_bits && !layout::has_integers &&
+                                           (wide_image<typename layout::element>::exists ||
+                                            (layout::is_learned && layout::element::bits <= 6));
 
   /// The weights as the kernels read them.
   using packed_type = std::conditional_t<uses_bits, packed_bits, packed_matrix<weight_spec>>;
@@ -240,7 +248,10 @@ class linear {
   /// @throws qompose::shape_error if x or y disagree with the weights; nothing is written then
   /// @par Error  against exact sums, at most (groups + 2) 2^-23 sum |s_g acc_g| per element; where
   ///             activations are cut into digits, and where weights are decoded to float, with
-  ///             sum |w x| instead, and for digits 2^-23 max |x| sum |w| more
+  ///             sum |w x| instead, and for digits 2^-23 max |x| sum |w| more, max |x| counted as
+  ///             2^-104 at least. Digits against wide integers: 2^-20 max |x| sum w_g more, w_g the
+  ///             largest magnitude that the group of each column has an entry for (of which rounded
+  ///             entries take 2^-23), and a rounding for each 32 columns
   /// @par Cost   out_features * in_features * bits / 8 bytes are read once per 64 tokens
   template <executor Executor = serial, class Isa = isa_tag>
   void operator()(matrix_view<const float> x, matrix_view<float> y, const Executor& run,
@@ -263,8 +274,7 @@ class linear {
     const std::size_t width = kernels.tile_rows(x.rows());
     const std::size_t tiles = divide_up(x.rows() * kernels.digits, width);
     const std::size_t workers = std::min<std::size_t>(tiles, 16);
-    const std::size_t worker_codes =
-        uses_integers || uses_digits ? width * detail::code_row_stride(in_features()) : 0;
+    const std::size_t worker_codes = has_codes ? width * detail::code_row_stride(in_features()) : 0;
 
     detail::activation_tiles prepared;
     float* rows = nullptr;
@@ -273,10 +283,10 @@ class linear {
       detail::arena memory(base);
       prepared.values =
           memory.take<std::byte>(tiles * width * geometry.padded_cols / 8 * kernels.octet_bytes);
-      if constexpr (uses_integers || uses_digits || uses_bits) {
+      if constexpr (has_codes || uses_bits) {
         prepared.scales = memory.take<float>(tiles * width * code_groups);
       }
-      if constexpr (uses_integers || uses_digits) {
+      if constexpr (has_codes) {
         prepared.corrections = memory.take<std::int32_t>(tiles * width * geometry.groups);
         if constexpr (layout::has_offset) {
           prepared.sums = memory.take<float>(tiles * width * geometry.groups);
@@ -336,6 +346,8 @@ class linear {
 
  private:
   using product = detail::integer_product<weight_spec, activation_spec, activation_when>;
+  /// Whether any call makes codes of activations.
+  static constexpr bool has_codes = uses_integers || uses_digits || uses_wide_digits;
 
   template <class Isa>
   static detail::linear_kernels<transform_type> select(std::size_t n_tokens) {
@@ -363,6 +375,12 @@ class linear {
           return float_kernels<Target, typename Target::template float_matmul<layout>>();
         }
       } else {
+        if constexpr (uses_wide_digits) {
+          using matmul = typename Target::template wide_matmul<layout>;
+          if constexpr (matmul::kExists) {
+            if (n_tokens == 1) return float_kernels<Target, matmul>(matmul::kOctetBytes);
+          }
+        }
         return float_kernels<Target, typename Target::template float_matmul<layout>>();
       }
     });

@@ -168,7 +168,8 @@ struct panel_layout : code_layout<typename detail::spec_parts<Spec>::element> {
   /// Columns of a group of rows without end.
   static constexpr std::size_t most_group_columns = [] {
     constexpr std::size_t whole = std::size_t{1} << 30;
-    if constexpr (is_scaled) return Spec::granularity_type::group_cols(whole);
+    // Groups share a scale or, where the format is learned, a codebook.
+    if constexpr (is_scaled || is_learned) return Spec::granularity_type::group_cols(whole);
     return whole;
   }();
   /// Whether scales and offsets stand in the panel, before the codes of their groups.
