@@ -68,8 +68,9 @@ struct token_codes {
                          divide_up(kMost, std::min(Codes::most_group_columns, kMost))>;
 };
 
-/// Stores keys of one head.
-template <class Codes>
+/// Stores keys of one head, or latents.
+/// @tparam kMost  elements of the longest key, or tokens of the longest block of scales per channel
+template <class Codes, std::size_t kMost = Codes::is_per_channel ? 1024 : max_head_dim>
 class key_store {
   using column = panel_column<Codes>;
   static constexpr bool is_plain = is_plain_float<typename Codes::spec>;
@@ -162,11 +163,9 @@ class key_store {
   struct nothing {
     explicit nothing(const float*) {}
   };
-  /// Tokens of the longest block, or elements of the longest head.
-  static constexpr std::size_t most = Codes::is_per_channel ? 1024 : max_head_dim;
   key_block<Codes> block_;
-  typename std::conditional_t<is_plain, std::type_identity<nothing>, token_codes<Codes, most>>::type
-      codes_;
+  typename std::conditional_t<is_plain, std::type_identity<nothing>,
+                              token_codes<Codes, kMost>>::type codes_;
 };
 
 /// Stores values of one head; a pointer to a block is to its values.
