@@ -17,6 +17,8 @@
 #include "qompose/nn/elementwise.hpp"
 #include "qompose/nn/integer_linear.hpp"
 #include "qompose/nn/kv_cache.hpp"
+#include "qompose/nn/latent_attention.hpp"
+#include "qompose/nn/latent_cache.hpp"
 #include "qompose/nn/linear.hpp"
 #include "qompose/nn/rope.hpp"
 #include "qompose/quantize/affine.hpp"

@@ -17,6 +17,7 @@
 #include "qompose/kernels/elementwise-inl.hpp"
 #include "qompose/kernels/float_matmul-inl.hpp"
 #include "qompose/kernels/integer_matmul-inl.hpp"
+#include "qompose/kernels/latent_attention-inl.hpp"
 #include "qompose/kernels/pack-inl.hpp"
 #include "qompose/kernels/prepare-inl.hpp"
 #include "qompose/kernels/prepare_codes-inl.hpp"
@@ -74,6 +75,8 @@ struct Kernels {
   using elementwise = Elementwise;
   template <class Keys, class Values>
   using attention = Attention<Keys, Values>;
+  template <bool kRotates>
+  using latent_attention = LatentAttention<kRotates>;
 };
 
 }  // namespace HWY_NAMESPACE

@@ -84,8 +84,8 @@ struct token_codes {
                          divide_up(kMost, std::min(Codes::most_group_columns, kMost))>;
 };
 
-/// A row as codes of fp32, fp16 or bf16.
-template <class Format>
+/// A row of at most kMost values as codes of fp32, fp16 or bf16.
+template <class Format, std::size_t kMost>
 class plain_codes {
  public:
   using code_type = typename Format::storage_type;
@@ -99,7 +99,7 @@ class plain_codes {
 
  private:
   codec<Format, no_zero> codec_ = best_codec<Format>();
-  code_type codes_[max_head_dim];
+  code_type codes_[kMost];
 };
 
 /// Quantizes a row with some of its elements kept apart.
@@ -151,8 +151,9 @@ template <class Codes, class Made>
   }
 }
 
-/// Stores keys of one head.
-template <class Codes>
+/// Stores keys of one head, or latents.
+/// @tparam kMost  elements of the longest key, or tokens of the longest block of scales per channel
+template <class Codes, std::size_t kMost = Codes::is_per_channel ? 1024 : max_head_dim>
 class key_store {
   using column = panel_column<Codes>;
   static constexpr bool is_plain = is_plain_float<typename Codes::spec>;
@@ -171,7 +172,7 @@ class key_store {
       codes_.run(x, block_.head_dim);
       for (std::size_t d = 0; d < block_.head_dim; ++d) column::set(codes, d, lane, codes_.code(d));
     } else {
-      quantize_row_apart<Codes, most>(
+      quantize_row_apart<Codes, kMost>(
           codes_, x, block_.head_dim, block_.template group_cols<Codes>(),
           [&](std::size_t i, std::size_t d, float lacking) {
             store_number(block + block_.outliers_at(), place * Codes::outliers + i,
@@ -194,12 +195,12 @@ class key_store {
   /// Channel d of all keys of a block; `finish_block` has to follow the last one.
   void store_channel(std::byte* block, std::size_t d, const float* tokens) {
     static_assert(Codes::is_per_channel);
-    quantize_row_apart<Codes, most>(codes_, tokens, block_.tokens, block_.tokens,
-                                    [&](std::size_t i, std::size_t t, float lacking) {
-                                      places_[d * Codes::outliers + i] =
-                                          static_cast<std::uint16_t>(t);
-                                      lacking_[d * Codes::outliers + i] = fp16::encode(lacking);
-                                    });
+    quantize_row_apart<Codes, kMost>(codes_, tokens, block_.tokens, block_.tokens,
+                                     [&](std::size_t i, std::size_t t, float lacking) {
+                                       places_[d * Codes::outliers + i] =
+                                           static_cast<std::uint16_t>(t);
+                                       lacking_[d * Codes::outliers + i] = fp16::encode(lacking);
+                                     });
     for (std::size_t t = 0; t < block_.tokens; ++t) {
       column::set(block + block_.panel_at(t), d, t % panel_rows, codes_.code(t));
     }
@@ -269,11 +270,10 @@ class key_store {
     return panel - 1;
   }
 
-  /// Tokens of the longest block, or elements of the longest head.
-  static constexpr std::size_t most = Codes::is_per_channel ? 1024 : max_head_dim;
   key_block<Codes> block_;
-  typename std::conditional_t<is_plain, std::type_identity<plain_codes<typename Codes::element>>,
-                              token_codes<Codes, most>>::type codes_;
+  typename std::conditional_t<is_plain,
+                              std::type_identity<plain_codes<typename Codes::element, kMost>>,
+                              token_codes<Codes, kMost>>::type codes_;
   // The elements of a block that are kept apart, channel by channel.
   static constexpr std::size_t kept = Codes::is_per_channel ? max_head_dim * Codes::outliers : 0;
   std::uint16_t places_[kept + 1];
@@ -347,8 +347,9 @@ class value_store {
   }
 
   value_block<Codes> block_;
-  typename std::conditional_t<is_plain, std::type_identity<plain_codes<typename Codes::element>>,
-                              token_codes<Codes, max_head_dim>>::type codes_;
+  typename std::conditional_t<
+      is_plain, std::type_identity<plain_codes<typename Codes::element, max_head_dim>>,
+      token_codes<Codes, max_head_dim>>::type codes_;
 };
 
 }  // namespace QOMPOSE_ISA
