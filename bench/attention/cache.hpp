@@ -15,32 +15,13 @@
 #include "qompose/core/thread_pool.hpp"
 #include "qompose/nn/attention.hpp"
 #include "qompose/nn/kv_cache.hpp"
-#include "qompose/quantize/dequantize.hpp"
-#include "qompose/quantize/quantize.hpp"
 
 namespace qompose_bench {
-
-/// What a side of a cache makes of the rows of one head, [tokens, head_dim], by the reference: each
-/// row as a row of a matrix. Specs whose scales cross tokens need an overload.
-template <class Spec>
-std::vector<float> stored_rows(qp::matrix_view<const float> tokens, std::size_t kv_head) {
-  std::vector<float> rows(tokens.rows() * head_dim);
-  for (std::size_t t = 0; t < tokens.rows(); ++t) {
-    std::copy_n(tokens.row(t) + kv_head * head_dim, head_dim, rows.data() + t * head_dim);
-  }
-  const qp::matrix_view<float> view(rows.data(), tokens.rows(), head_dim);
-  const auto q = qp::quantize<Spec>(qp::matrix_view<const float>(view));
-  qp::dequantize(q, view);
-  return rows;
-}
 
 template <class Cache>
 class cache_attention final : public attention_work {
  public:
-  cache_attention(std::size_t tokens, const roundings& rounded, bool uses_integers)
-      : tokens_(tokens), rounded_(rounded), uses_integers_(uses_integers) {
-    keep_copies(1);
-  }
+  explicit cache_attention(std::size_t tokens) : tokens_(tokens) { keep_copies(1); }
 
   void keep_copies(std::size_t count) override {
     while (caches_.size() > count) caches_.pop_back();
@@ -62,20 +43,36 @@ class cache_attention final : public attention_work {
     return {y_.data(), q_.rows(), q_.cols()};
   }
   [[nodiscard]] stored_head stored(std::size_t kv_head) const override {
-    return {stored_rows<typename Cache::key_spec>(keys_of(tokens_), kv_head),
-            stored_rows<typename Cache::value_spec>(values_of(tokens_), kv_head)};
+    stored_head stored{std::vector<float>(tokens_ * head_dim),
+                       std::vector<float>(tokens_ * head_dim)};
+    for (std::size_t t = 0; t < tokens_; ++t) {
+      caches_.front()->load_key(kv_head, t, {stored.keys.data() + t * head_dim, head_dim});
+      caches_.front()->load_value(kv_head, t, {stored.values.data() + t * head_dim, head_dim});
+    }
+    return stored;
   }
-  [[nodiscard]] roundings rounded() const override { return rounded_; }
+  /// Integer keys meet queries of int8. Weights times scales of integer values are rounded to 127
+  /// steps of the largest; scales of tokens are alike to a factor of two.
+  [[nodiscard]] roundings rounded() const override {
+    return {.queries = keys_are_integers ? 0.5 / 127 : 0.0,
+            .weights = values_are_integers ? 1.0 / 127 : 0.0};
+  }
   /// Exact, as the capacity is the number of tokens.
   [[nodiscard]] std::size_t cache_bytes() const override {
     return caches_.front()->storage_bytes();
   }
-  [[nodiscard]] bool uses_integers() const override { return uses_integers_; }
+  [[nodiscard]] bool uses_integers() const override {
+    return keys_are_integers && values_are_integers;
+  }
 
  private:
+  template <class Side>
+  static constexpr bool is_integer = qp::detail::cache_codes<typename Side::spec>::has_integers;
+  static constexpr bool keys_are_integers =
+      is_integer<typename Cache::key_side> && !Cache::is_before_rope;
+  static constexpr bool values_are_integers = is_integer<typename Cache::value_side>;
+
   std::size_t tokens_;
-  roundings rounded_;
-  bool uses_integers_;
   std::vector<std::unique_ptr<Cache>> caches_;
   qp::matrix_view<const float> q_{nullptr, 0, 0};
   std::vector<float> y_;
@@ -83,15 +80,12 @@ class cache_attention final : public attention_work {
 };
 
 /// Adds `attention/<name>`.
-///
-/// @tparam Cache          a `kv_cache<...>`
-/// @param rounded         what its kernels round besides the cache itself
-/// @param uses_integers   whether they multiply int8 by int8
+/// @tparam Cache  a `kv_cache<...>`
 template <class Cache>
-void add_cache(const std::string& name, const roundings& rounded = {}, bool uses_integers = false) {
+void add_cache(const std::string& name) {
   attention_cases().push_back(
-      {"attention/" + name, [=](std::size_t tokens) -> std::unique_ptr<attention_work> {
-         return std::make_unique<cache_attention<Cache>>(tokens, rounded, uses_integers);
+      {"attention/" + name, [](std::size_t tokens) -> std::unique_ptr<attention_work> {
+         return std::make_unique<cache_attention<Cache>>(tokens);
        }});
 }
 
