@@ -4,6 +4,7 @@
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <limits>
 #include <memory>
 #include <utility>
@@ -172,6 +173,24 @@ TEST_CASE("kv_cache: without free pages an append changes nothing", "[nn][cache]
   CHECK_THROWS_WITH(cache_type(pool, 1, 64), contains("expected blocks of"));
   CHECK_THROWS_WITH(cache_type(nullptr, 1, 32), contains("no pool of blocks"));
   CHECK_THROWS_AS(qp::block_pool(0, 64), qp::argument_error);
+}
+
+TEMPLATE_TEST_CASE("kv_cache: what another format left in a page is not seen", "[nn][cache]",
+                   (qp::kv_cache<qp::keys<qp::fp16>, qp::values<qp::fp16>, pages<16>>),
+                   (qp::kv_cache<qp::keys<qp::fp16>, qp::values<qp::a8_token>, pages<16>>)) {
+  const auto pool = std::make_shared<qp::block_pool>(2, TestType::block_bytes(head_dim));
+  // NaN as floats and halves, and so as scales.
+  std::vector<std::byte*> blocks(2);
+  pool->take(2, blocks.data());
+  for (std::byte* block : blocks) std::memset(block, 0xff, pool->block_bytes());
+  for (const std::byte* block : blocks) pool->drop(block);
+  TestType cache(pool, n_kv_heads, head_dim);
+  const matrix x(5, width, 0.5f);
+  cache.append(x.view(), x.view());
+  matrix y(1, width);
+  qp::attention(x.view().rows(0, 1), cache, y.view());
+  // The mean of equal values; int8 and its weights round.
+  for (const float value : y.values()) CHECK(std::abs(value - 0.5f) <= 0.005f);
 }
 
 TEST_CASE("kv_cache: a window gives its old pages back", "[nn][cache]") {
