@@ -2,7 +2,9 @@
 
 #include <cmath>
 #include <cstddef>
+#include <cstring>
 #include <limits>
+#include <memory>
 #include <vector>
 
 #include "qompose/core/thread_pool.hpp"
@@ -275,4 +277,24 @@ TEST_CASE("attention: StreamingLLM sees sinks and a window, at positions within 
     }
     t += n;
   }
+}
+
+TEMPLATE_TEST_CASE(
+    "attention: what another format left in a page is not seen", "[nn][attention]",
+    (qp::kv_cache<qp::keys<qp::fp16>, qp::values<qp::fp16>, qp::layout<qp::paged<16>>>),
+    (qp::kv_cache<qp::keys<qp::fp16>, qp::values<qp::quant<qp::int8, qp::per_token>>,
+                  qp::layout<qp::paged<16>>>)) {
+  const auto pool = std::make_shared<qp::block_pool>(1, TestType::block_bytes(32));
+  // NaN as floats and halves, and so as scales.
+  std::byte* block = nullptr;
+  pool->take(1, &block);
+  std::memset(block, 0xff, pool->block_bytes());
+  pool->drop(block);
+  TestType cache(pool, 1, 32);
+  const matrix x(5, 32, 0.5f);
+  cache.append(x.view(), x.view());
+  matrix y(1, 32);
+  qp::attention(x.view().rows(0, 1), cache, y.view());
+  // The mean of equal values; int8 and its weights round.
+  for (const float value : y.values()) CHECK(std::abs(value - 0.5f) <= 0.005f);
 }

@@ -118,6 +118,8 @@ class block_table {
     for (std::size_t h = 0; h < n_heads_; ++h) {
       for (std::size_t i = from; i < wanted; ++i) {
         if (i >= count_) {
+          // Of another format, an earlier holder's bytes may be NaN, and kernels read whole panels.
+          std::memset(*next, 0, bytes_);
           at(h, i) = *next++;
         } else if (pool_->holders(at(h, i)) > 1) {
           std::memcpy(*next, at(h, i), bytes_);
