@@ -23,6 +23,7 @@
 #include "qompose/nn/block_pool.hpp"
 #include "qompose/nn/block_table.hpp"
 #include "qompose/nn/cache_composition.hpp"
+#include "qompose/nn/cache_contents.hpp"
 #include "qompose/nn/cache_store.hpp"
 #include "qompose/packing/cache_block.hpp"
 
@@ -47,8 +48,9 @@ struct cache_data {
 /// and those of blocks that wait for their scales per channel, lie in fp16 (bf16 or fp32 beside
 /// such a spec) in blocks of their own that no copy shares.
 template <class... Parts>
-class kv_cache : detail::cache_composition<Parts...> {
+class kv_cache : detail::cache_contents<Parts...> {
   using composition = detail::cache_composition<Parts...>;
+  using contents = detail::cache_contents<Parts...>;
   using key_codes = typename composition::key_codes;
   using value_codes = typename composition::value_codes;
   using exact_key_codes = typename composition::exact_key_codes;
@@ -65,6 +67,29 @@ class kv_cache : detail::cache_composition<Parts...> {
   using composition::most_waiting;
   using composition::value_residual;
   using composition::values_wait;
+
+  using contents::capacity_;
+  using contents::exact_block_bytes;
+  using contents::exact_values_at;
+  using contents::first_;
+  using contents::geometry;
+  using contents::head_dim_;
+  using contents::key_data_;
+  using contents::key_end_;
+  using contents::key_end_at;
+  using contents::key_entries_;
+  using contents::length_;
+  using contents::main_;
+  using contents::main_values_at;
+  using contents::n_kv_heads_;
+  using contents::oldest_;
+  using contents::recent_;
+  using contents::store;
+  using contents::truncate_recent;
+  using contents::value_data_;
+  using contents::value_end_;
+  using contents::value_end_at;
+  using contents::value_entries_;
 
  public:
   using composition::block_tokens;
@@ -358,7 +383,7 @@ class kv_cache : detail::cache_composition<Parts...> {
   /// What all constructors do.
   QOMPOSE_INLINE kv_cache(std::size_t n_kv_heads, std::size_t head_dim, const cache_data& data,
                           std::size_t capacity)
-      : n_kv_heads_(n_kv_heads), head_dim_(head_dim), capacity_(capacity) {
+      : contents(n_kv_heads, head_dim, capacity) {
     if (n_kv_heads == 0 || head_dim == 0 || head_dim > max_head_dim ||
         (is_before_rope && head_dim % 2 != 0)) {
       throw argument_error("kv_cache: " + std::to_string(n_kv_heads) + " heads of " +
@@ -416,45 +441,6 @@ class kv_cache : detail::cache_composition<Parts...> {
     return kept;
   }
 
-  [[nodiscard]] QOMPOSE_INLINE detail::cache_geometry geometry(std::size_t tokens) const noexcept {
-    return {head_dim_, tokens};
-  }
-  /// Bytes before the values of a main block.
-  [[nodiscard]] QOMPOSE_INLINE std::size_t main_values_at() const noexcept {
-    return detail::key_block<key_codes>(geometry(block_tokens)).bytes();
-  }
-  /// Bytes before the values of an exact block, and of all of it.
-  [[nodiscard]] QOMPOSE_INLINE std::size_t exact_values_at(bool has_keys) const noexcept {
-    if (!has_keys) return 0;
-    return detail::key_block<exact_key_codes>(geometry(exact_tokens)).bytes();
-  }
-  [[nodiscard]] QOMPOSE_INLINE std::size_t exact_block_bytes(bool has_keys,
-                                                             bool has_values) const noexcept {
-    std::size_t values = 0;
-    if (has_values) values = detail::value_block<exact_value_codes>(geometry(exact_tokens)).bytes();
-    return exact_values_at(has_keys) + values;
-  }
-
-  /// Where keys, and values, stored by their specs end in a sequence of `length` tokens.
-  [[nodiscard]] QOMPOSE_INLINE std::size_t key_end_at(std::size_t length) const noexcept {
-    if (length <= first_tokens) return key_end_;
-    if constexpr (keys_wait && is_per_channel) {
-      return std::max(key_end_,
-                      first_tokens + (length - first_tokens) / block_tokens * block_tokens);
-    }
-    if constexpr (keys_wait) {
-      return length > key_residual ? std::max(key_end_, length - key_residual) : key_end_;
-    }
-    return length;
-  }
-  [[nodiscard]] QOMPOSE_INLINE std::size_t value_end_at(std::size_t length) const noexcept {
-    if (length <= first_tokens) return value_end_;
-    if constexpr (values_wait) {
-      return length > value_residual ? std::max(value_end_, length - value_residual) : value_end_;
-    }
-    return length;
-  }
-
   /// The oldest token past the first ones that the next query sees.
   [[nodiscard]] QOMPOSE_INLINE std::size_t oldest_seen() const noexcept {
     return length_ + 1 > window_tokens ? length_ + 1 - window_tokens : 0;
@@ -496,165 +482,6 @@ class kv_cache : detail::cache_composition<Parts...> {
       }
     }
   }
-
-  /// Appends tokens for which there is room.
-  QOMPOSE_INLINE void store(matrix_view<const float> k, matrix_view<const float> v) {
-    const std::size_t end = length_ + k.rows();
-    if constexpr (first_tokens > 0) first_.prepare(length_, std::min(end, first_tokens));
-    if constexpr (has_recent) {
-      recent_.prepare(std::max(length_, first_tokens), end);
-    }
-    detail::key_store<exact_key_codes> exact_keys(geometry(exact_tokens), nullptr);
-    detail::value_store<exact_value_codes> exact_values(geometry(exact_tokens), nullptr);
-    detail::key_store<key_codes> main_keys(geometry(block_tokens), key_entries_.data());
-    detail::value_store<value_codes> main_values(geometry(block_tokens), value_entries_.data());
-    float row[max_head_dim];
-    const std::size_t main_values_at = detail::key_block<key_codes>(geometry(block_tokens)).bytes();
-    for (std::size_t h = 0; h < n_kv_heads_; ++h) {
-      for (std::size_t i = 0; i < k.rows(); ++i) {
-        const std::size_t t = length_ + i;
-        const float* key = folded<key_transform>(key_data_, k.row(i) + h * head_dim_, row);
-        if (t < first_tokens) {
-          exact_keys.store(first_.block(h, t), first_.place(t), key);
-        } else if constexpr (keys_wait) {
-          exact_keys.store(recent_.block(h, t), recent_.place(t), key);
-        } else if constexpr (!is_per_channel) {
-          main_keys.store(main_.block(h, t), main_.place(t), key);
-        }
-        const float* value = folded<value_transform>(value_data_, v.row(i) + h * head_dim_, row);
-        if (t < first_tokens) {
-          exact_values.store(first_.block(h, t) + exact_values_at(true), first_.place(t), value);
-        } else if constexpr (values_wait) {
-          exact_values.store(recent_.block(h, t) + exact_values_at(keys_wait), recent_.place(t),
-                             value);
-        } else {
-          main_values.store(main_.block(h, t) + main_values_at, main_.place(t), value);
-        }
-      }
-    }
-    length_ = end;
-    if constexpr (is_per_channel) {
-      close_blocks(main_keys, exact_keys);
-    } else if constexpr (keys_wait) {
-      for (std::size_t t = key_end_; t < key_end_at(length_); ++t) {
-        for (std::size_t h = 0; h < n_kv_heads_; ++h) {
-          exact_keys.load(recent_.block(h, t), recent_.place(t), row);
-          main_keys.store(main_.block(h, t), main_.place(t), row);
-        }
-      }
-    }
-    if constexpr (values_wait) {
-      for (std::size_t t = value_end_; t < value_end_at(length_); ++t) {
-        for (std::size_t h = 0; h < n_kv_heads_; ++h) {
-          exact_values.load(recent_.block(h, t) + exact_values_at(keys_wait), recent_.place(t),
-                            row);
-          main_values.store(main_.block(h, t) + main_values_at, main_.place(t), row);
-        }
-      }
-    }
-    key_end_ = key_end_at(length_);
-    value_end_ = value_end_at(length_);
-    if constexpr (has_recent) {
-      const std::size_t waiting_from =
-          std::min(keys_wait ? key_end_ : length_, values_wait ? value_end_ : length_);
-      recent_.drop_before(waiting_from);
-    }
-  }
-
-  /// A token of a head as it is stored.
-  template <class Transform>
-  QOMPOSE_INLINE const float* folded(const typename Transform::data& data, const float* x,
-                                     float* row) const noexcept {
-    if constexpr (Transform::is_identity) {
-      return x;
-    } else {
-      std::copy_n(x, head_dim_, row);
-      Transform::fold(data, row, head_dim_);
-      return row;
-    }
-  }
-
-  /// Quantizes the blocks whose tokens have all come.
-  QOMPOSE_INLINE void close_blocks(detail::key_store<key_codes>& main_keys,
-                                   const detail::key_store<exact_key_codes>& exact_keys) {
-    float channel[block_tokens];
-    for (std::size_t first = key_end_; first < key_end_at(length_); first += block_tokens) {
-      for (std::size_t h = 0; h < n_kv_heads_; ++h) {
-        for (std::size_t d = 0; d < head_dim_; ++d) {
-          for (std::size_t i = 0; i < block_tokens; ++i) {
-            const std::size_t t = first + i;
-            channel[i] = exact_keys.element(recent_.block(h, t), recent_.place(t), d);
-          }
-          main_keys.store_channel(main_.block(h, first), d, channel);
-        }
-        main_keys.finish_block(main_.block(h, first));
-      }
-    }
-  }
-
-  /// Leaves in the recent blocks what waits in a sequence of `length` tokens. Keys of a block that
-  /// is no longer full wait again, as what the block had made of them.
-  QOMPOSE_INLINE void truncate_recent(std::size_t length) {
-    std::size_t keys_from = keys_wait ? std::min(key_end_, length) : length;
-    const bool reopens = is_per_channel && length < key_end_;
-    if (reopens) {
-      keys_from = first_tokens + (length - first_tokens) / block_tokens * block_tokens;
-    }
-    const std::size_t values_from = values_wait ? std::min(value_end_, length) : length;
-    const std::size_t begin = std::min(keys_from, values_from);
-    detail::value_store<exact_value_codes> values(geometry(exact_tokens), nullptr);
-    if (begin >= recent_.first_token() && begin < length) {
-      recent_.truncate(length);
-    } else {
-      // Blocks cannot be added before the first one, so all start anew.
-      const std::size_t n = length - values_from;
-      aligned_buffer<float> kept(n * n_kv_heads_ * head_dim_);
-      const auto for_each_value = [&](auto&& use) {
-        for (std::size_t h = 0; values_wait && h < n_kv_heads_; ++h) {
-          for (std::size_t t = values_from; t < length; ++t) {
-            use(recent_.block(h, t) + exact_values_at(keys_wait), recent_.place(t),
-                kept.data() + (h * n + t - values_from) * head_dim_);
-          }
-        }
-      };
-      for_each_value(
-          [&](std::byte* block, std::size_t place, float* row) { values.load(block, place, row); });
-      recent_.truncate(0);
-      recent_.start_at(begin);
-      recent_.prepare(begin, length);
-      for_each_value([&](std::byte* block, std::size_t place, float* row) {
-        values.store(block, place, row);
-      });
-    }
-    if constexpr (is_per_channel) {
-      if (!reopens) return;
-      detail::key_store<key_codes> main_keys(geometry(block_tokens), key_entries_.data());
-      detail::key_store<exact_key_codes> exact_keys(geometry(exact_tokens), nullptr);
-      float row[max_head_dim];
-      for (std::size_t h = 0; h < n_kv_heads_; ++h) {
-        for (std::size_t t = keys_from; t < length; ++t) {
-          main_keys.load(main_.block(h, t), main_.place(t), row);
-          exact_keys.store(recent_.block(h, t), recent_.place(t), row);
-        }
-      }
-      key_end_ = keys_from;
-    }
-  }
-
-  std::size_t n_kv_heads_ = 0;
-  std::size_t head_dim_ = 0;
-  std::size_t capacity_ = 0;
-  std::size_t length_ = 0;
-  std::size_t oldest_ = first_tokens;   ///< token held past the first ones
-  std::size_t key_end_ = first_tokens;  ///< keys before it are stored by the spec
-  std::size_t value_end_ = first_tokens;
-  detail::block_table first_;   ///< exact ones that never leave
-  detail::block_table main_;    ///< stored by the specs
-  detail::block_table recent_;  ///< exact ones that are to be quantized
-  aligned_buffer<float> key_entries_;
-  aligned_buffer<float> value_entries_;
-  [[no_unique_address]] typename key_transform::data key_data_;
-  [[no_unique_address]] typename value_transform::data value_data_;
 };
 
 }  // namespace qompose
