@@ -305,6 +305,19 @@ struct WideRows<Layout, std::enable_if_t<kHasWideRows<Layout>>> : PanelAccess<La
     }
   }
 
+  /// Chunk i of set s, step `step` of the stretch.
+  /// @param next  the codes of the next stretch, which are read in bursts, between which memory
+  /// would
+  ///              have nothing to do
+  static HWY_INLINE void AddChunk(RowSums& sums, const std::uint8_t* codes, const std::int8_t* x,
+                                  const std::uint8_t* next, std::size_t s, std::size_t i,
+                                  std::size_t step) {
+    hwy::Prefetch(next + step * (256 / kSets));
+    const UBytes fields = LoadBytes(codes + (i * kSets + s) * 4 * N);
+    sums.template Add<0>(ShiftAndMask<0, 15>(fields), x + i * RowTile::kChunkBytes);
+    sums.template Add<1>(ShiftAndMask<4, 15>(fields), x + i * RowTile::kChunkBytes);
+  }
+
   static HWY_NOINLINE void Panel(const Arguments& shared, std::size_t p) {
     const Arguments a = shared;  // a copy, which stores of sums cannot change
     alignas(64) std::uint8_t codes[kStretchChunks * 256];
@@ -334,19 +347,16 @@ struct WideRows<Layout, std::enable_if_t<kHasWideRows<Layout>>> : PanelAccess<La
           VF part = hn::Zero(DF());
           for (std::size_t c = 0; c < chunks; c += RowSums::kMostChunks) {
             const std::size_t stop = std::min(chunks, c + RowSums::kMostChunks);
-            const auto add = [&](std::size_t i) QOMPOSE_FLATTEN {
-              // Codes are read in bursts, between which memory would have nothing to do.
-              hwy::Prefetch(w + chunks * 256 + (s * chunks + i) * (256 / kSets));
-              const UBytes fields = LoadBytes(codes + (i * kSets + s) * 4 * N);
-              sums.template Add<0>(ShiftAndMask<0, 15>(fields), x + i * RowTile::kChunkBytes);
-              sums.template Add<1>(ShiftAndMask<4, 15>(fields), x + i * RowTile::kChunkBytes);
-            };
-            // Short loops would spend their time on moving their many sums between registers.
             std::size_t i = c;
             if constexpr (kWideAsPlanes) {
-              for (; i + 4 <= stop; i += 4) Unroll<4>([&](auto j) QOMPOSE_FLATTEN { add(i + j); });
+              // Short loops would spend their time on moving their many sums between registers.
+              for (; i + 4 <= stop; i += 4) {
+                Unroll<4>([&](auto j) QOMPOSE_FLATTEN {
+                  AddChunk(sums, codes, x, w + chunks * 256, s, i + j, s * chunks + i + j);
+                });
+              }
             }
-            for (; i < stop; ++i) add(i);
+            for (; i < stop; ++i) AddChunk(sums, codes, x, w + chunks * 256, s, i, s * chunks + i);
             sums.Flush(part);
           }
           part = hn::Add(part, sums.Total(correction(0), correction(1), correction(2)));
