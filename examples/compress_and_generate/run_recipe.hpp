@@ -101,9 +101,9 @@ measurement measure(job& job, bool is_last) {
   row.storage_bytes = model.storage_bytes();
   row.bits_per_weight =
       8.0 * static_cast<double>(model.storage_bytes()) / static_cast<double>(model.parameters());
-  row.cache_bytes = static_cast<std::size_t>(
-      static_cast<double>(config.n_layers) *
-      Recipe::cache::bytes_per_token(config.n_kv_heads, config.head_dim));
+  row.cache_bytes =
+      static_cast<std::size_t>(static_cast<double>(config.n_layers) *
+                               Recipe::cache::bytes_per_token(config.n_kv_heads, config.head_dim));
   row.prompt_speed = prompt_speed(model, job);
   row.generated_speed = generated_speed(model, job);
   const qp::perplexity_result quality = score(model, job);

@@ -130,7 +130,7 @@ TEST_CASE("load_model: the same weights arrive from all kinds of files", "[decod
   }
 }
 
-TEST_CASE("load_model: config.json says how RoPE, the window and the special tokens are",
+TEST_CASE("load_model: config.json says how RoPE and the special tokens are",
           "[decoder][load_model]") {
   const temporary_folder folder;
   const auto config_with = [&](const std::string& more,
@@ -157,10 +157,46 @@ TEST_CASE("load_model: config.json says how RoPE, the window and the special tok
   CHECK(llama3.original_seq_len == 8192);
   CHECK(config_with(R"(,"rope_parameters":{"rope_type":"default","rope_theta":1e6})").rope_theta ==
         1e6f);
+}
 
-  CHECK(config_with(R"(,"sliding_window":5)", "MistralForCausalLM").seq_len == 5);
-  CHECK(config_with(R"(,"sliding_window":null)", "MistralForCausalLM").seq_len == 16);
-  CHECK(config_with(R"(,"sliding_window":5)").seq_len == 16);
+TEST_CASE("load_model: config.json says which layers see a window", "[decoder][load_model]") {
+  const temporary_folder folder;
+  using windows = std::vector<std::size_t>;
+  const auto windows_of = [&](const std::string& architecture, const std::string& more) {
+    small_model model = like(architecture == "MistralForCausalLM" ? "llama"
+                             : architecture == "Qwen2ForCausalLM" ? "qwen2"
+                                                                  : "qwen3");
+    model.n_layers = 3;
+    qompose_tests::write_small_hugging_face(model, folder.path(), architecture, more);
+    const qp::decoder_config config = qp::load_model(folder.path()).config;
+    CHECK(config.seq_len == 16);  // whatever local layers see
+    return config.windows;
+  };
+  CHECK(windows_of("MistralForCausalLM", R"(,"sliding_window":5)") == windows{5, 5, 5});
+  CHECK(windows_of("MistralForCausalLM", R"(,"sliding_window":null)").empty());
+  CHECK(windows_of("MistralForCausalLM", "").empty());  // 4096, more than the context
+  CHECK(windows_of("MistralForCausalLM", R"(,"sliding_window":16)").empty());
+  CHECK(windows_of("MistralForCausalLM", R"(,"sliding_window":15)") == windows{15, 15, 15});
+
+  const std::string used = R"(,"use_sliding_window":true,"sliding_window":5)";
+  for (const char* qwen : {"Qwen2ForCausalLM", "Qwen3ForCausalLM"}) {
+    CAPTURE(qwen);
+    CHECK(windows_of(qwen, R"(,"sliding_window":5)").empty());
+    CHECK(windows_of(qwen, R"(,"sliding_window":5,"use_sliding_window":false)").empty());
+    CHECK(windows_of(qwen, used + R"(,"max_window_layers":2)") == windows{0, 0, 5});
+    CHECK(windows_of(qwen, used + R"(,"max_window_layers":0)") == windows{5, 5, 5});
+    CHECK(windows_of(qwen, used).empty());  // from layer 28 on
+    CHECK(windows_of(qwen, used + R"(,"max_window_layers":0,"layer_types":["sliding_attention",)"
+                                  R"("full_attention","sliding_attention"])") == windows{5, 0, 5});
+    CHECK_THROWS_WITH(windows_of(qwen, used + R"(,"layer_types":["full_attention"])"),
+                      contains("layer_types: expected a list of 3 names"));
+    CHECK_THROWS_WITH(
+        windows_of(qwen, used + R"(,"layer_types":["full_attention","full_attention","linear"])"),
+        contains("layer_types: \"linear\", expected sliding_attention or full_attention"));
+  }
+  qompose_tests::write_small_hugging_face({}, folder.path(), "LlamaForCausalLM",
+                                          R"(,"sliding_window":5)");
+  CHECK(qp::load_model(folder.path()).config.windows.empty());
 }
 
 TEST_CASE("load_model: config.json with something the decoder does not compute is an error",
@@ -270,7 +306,8 @@ TEST_CASE("load_model: GGUF metadata decides, and what the decoder does not comp
                         w.set("tokenizer.ggml.eot_token_id", 3u);
                         w.add_tensor("rope_freqs.weight", {2}, std::vector<float>{1.0f, 8.0f});
                       }).config;
-  CHECK(config.seq_len == 7);
+  CHECK(config.seq_len == 16);
+  CHECK(config.windows == std::vector<std::size_t>{7});
   CHECK(config.scaling.method == qp::rope_scaling::kind::linear);
   CHECK(config.scaling.factor == 4.0f);
   CHECK(config.scaling.frequency_factors == std::vector<float>{1.0f, 8.0f});
@@ -280,6 +317,8 @@ TEST_CASE("load_model: GGUF metadata decides, and what the decoder does not comp
   check_refused("expert_count", [](gguf_writer& w) { w.set("llama.expert_count", 8u); });
   check_refused("split.count", [](gguf_writer& w) { w.set("split.count", std::uint16_t{2}); });
   check_refused("attention.causal", [](gguf_writer& w) { w.set("llama.attention.causal", false); });
+  check_refused("attention.sliding_window_pattern: is not read",
+                [](gguf_writer& w) { w.set("llama.attention.sliding_window_pattern", 6u); });
   check_refused("rope.scaling.type: yarn",
                 [](gguf_writer& w) { w.set("llama.rope.scaling.type", "yarn"); });
   check_refused("rope.scaling.factor: is missing",

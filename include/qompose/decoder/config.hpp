@@ -31,10 +31,11 @@ struct decoder_config {
   /// Need not be dim / n_heads.
   std::size_t head_dim = 0;
   std::size_t vocab_size = 0;
-  /// Longest context: that of the training.
+  /// Longest context: that of the training, whatever local layers see of it.
   std::size_t seq_len = 0;
-  /// Tokens that a query of each layer sees, its own included; 0 for all. Empty where all layers
-  /// see all: [n_layers], local and global layers in any order.
+  /// Newest tokens that a query of each layer sees, its own included; 0 for all: [n_layers], local
+  /// and global layers in any order. Empty where all layers see all. Loaders fill it from what the
+  /// file says of a sliding window; the caches of local layers hold no more than they need.
   std::vector<std::size_t> windows;
   /// Scores are bounded to c tanh(score / c); 0 for none.
   float attention_soft_cap = 0.0f;
@@ -63,6 +64,23 @@ inline namespace QOMPOSE_ISA {
     throw file_error(what + ": " + std::to_string(value) + ", expected a positive number");
   }
   return static_cast<float>(value);
+}
+
+/// What `decoder_config::windows` becomes for `window` tokens in the layers that `is_local` says.
+/// A window that holds the longest context is none.
+/// @pre the number of layers is that of the weights, so that it cannot be absurd
+template <class IsLocal>
+[[nodiscard]] std::vector<std::size_t> layer_windows(const decoder_config& config,
+                                                     std::size_t window, const IsLocal& is_local) {
+  if (window == 0 || window >= config.seq_len) return {};
+  std::vector<std::size_t> windows(config.n_layers);
+  bool has_local = false;
+  for (std::size_t i = 0; i < windows.size(); ++i) {
+    if (!is_local(i)) continue;
+    windows[i] = window;
+    has_local = true;
+  }
+  return has_local ? windows : std::vector<std::size_t>{};
 }
 
 /// Checks everything about a configuration that can be checked without the weights.

@@ -221,7 +221,7 @@ class decoder {
       block.qkv.template operator()<Executor, Isa>(normed, qkv, run, state.scratch);
       normalize_heads<Isa>(block.q_norm, q);
       normalize_heads<Isa>(block.k_norm, k);
-      if constexpr (!cache_type::is_before_rope) {
+      if (!cache.is_before_rope) {
         apply_rope<Isa>(state.rope, c.pairing, position, q);
         apply_rope<Isa>(state.rope, c.pairing, position, k);
       }

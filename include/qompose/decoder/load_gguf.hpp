@@ -106,6 +106,9 @@ inline void refuse_unsupported_gguf(const gguf_file& file, const std::string& pr
   if (causal != nullptr && !causal->as_bool()) {
     throw file_error(causal->key + ": attention that looks ahead is not read");
   }
+  // None of our architectures has it: their window, where they have one, is that of all layers.
+  const std::string pattern = prefix + "attention.sliding_window_pattern";
+  if (file.find(pattern) != nullptr) throw file_error(pattern + ": is not read");
 }
 
 /// The configuration that the metadata describes, not checked yet.
@@ -128,8 +131,6 @@ inline void refuse_unsupported_gguf(const gguf_file& file, const std::string& pr
   config.n_heads = size("attention.head_count");
   config.n_kv_heads = gguf_size_or(file, prefix + "attention.head_count_kv", config.n_heads);
   config.seq_len = size("context_length");
-  const std::size_t window = gguf_size_or(file, prefix + "attention.sliding_window", 0);
-  if (window > 0) config.seq_len = std::min(config.seq_len, window);
 
   if (config.n_heads == 0) throw file_error(prefix + "attention.head_count: is 0");
   config.head_dim =
@@ -185,6 +186,10 @@ inline void refuse_unsupported_gguf(const gguf_file& file, const std::string& pr
         collector.optional_vector("rope_freqs.weight", config.head_dim / 2);
     const bool needs_bias = config.architecture == "qwen2";
     model_weights weights = collector.collect(std::move(config));
+    const std::size_t window =
+        gguf_size_or(file, weights.config.architecture + ".attention.sliding_window", 0);
+    weights.config.windows =
+        layer_windows(weights.config, window, [](std::size_t) { return true; });
     for (std::size_t i = 0; needs_bias && i < weights.layers.size(); ++i) {
       const std::string layer = "blk." + std::to_string(i);
       require_bias(weights.layers[i].q_bias, layer + ".attn_q.bias");

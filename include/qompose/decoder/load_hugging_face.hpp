@@ -157,7 +157,44 @@ inline void refuse_unsupported_config(const json_members& members) {
   }
 }
 
-/// The configuration that `config.json` describes, not checked yet.
+inline constexpr const char* mistral_architecture = "MistralForCausalLM";
+
+/// The windows that `config.json` gives to layers: all layers of a Mistral; of a Qwen that says it
+/// uses them, those that `layer_types` names, or those from `max_window_layers` on.
+/// @param config  of the same file, with the number of layers that there are weights of
+[[nodiscard]] inline std::vector<std::size_t> hugging_face_windows(const nlohmann::json& json,
+                                                                   const decoder_config& config) {
+  const json_members members(json);
+  if (config.architecture == mistral_architecture) {
+    // `null` means no window; a file that does not mention it means the default.
+    const std::size_t window =
+        members.size("sliding_window", json.contains("sliding_window") ? 0 : 4096);
+    return layer_windows(config, window, [](std::size_t) { return true; });
+  }
+  // Qwen files carry a window that is in use only when they say so; those of others mean nothing.
+  if (!config.architecture.starts_with("Qwen") || !members.flag("use_sliding_window")) return {};
+  const std::size_t window = members.size("sliding_window", 4096);
+  const nlohmann::json* types = members.find("layer_types");
+  if (types == nullptr) {
+    const std::size_t first = members.size("max_window_layers", 28);
+    return layer_windows(config, window, [&](std::size_t i) { return i >= first; });
+  }
+  if (!types->is_array() || types->size() != config.n_layers) {
+    throw file_error("layer_types: expected a list of " + std::to_string(config.n_layers) +
+                     " names");
+  }
+  for (const nlohmann::json& type : *types) {
+    if (type != "sliding_attention" && type != "full_attention") {
+      throw file_error("layer_types: " + type.dump() +
+                       ", expected sliding_attention or full_attention");
+    }
+  }
+  return layer_windows(config, window,
+                       [&](std::size_t i) { return (*types)[i] == "sliding_attention"; });
+}
+
+/// The configuration that `config.json` describes, not checked yet; without windows, which are
+/// read when the weights have shown that the number of layers is true.
 [[nodiscard]] inline decoder_config hugging_face_config(const nlohmann::json& json) {
   const json_members members(json);
   decoder_config config;
@@ -168,7 +205,7 @@ inline void refuse_unsupported_config(const json_members& members) {
   }
   config.architecture = architectures->front().get<std::string>();
   const bool llama = config.architecture == "LlamaForCausalLM";
-  const bool mistral = config.architecture == "MistralForCausalLM";
+  const bool mistral = config.architecture == mistral_architecture;
   const bool qwen2 = config.architecture == "Qwen2ForCausalLM";
   const bool qwen3 = config.architecture == "Qwen3ForCausalLM";
   if (!llama && !mistral && !qwen2 && !qwen3) {
@@ -187,13 +224,6 @@ inline void refuse_unsupported_config(const json_members& members) {
   config.head_dim = members.size("head_dim", qwen3 ? 128 : config.dim / config.n_heads);
   config.vocab_size = members.size("vocab_size");
   config.seq_len = members.size("max_position_embeddings");
-  // Qwen files carry a window that is in use only when they say so.
-  const bool windowed = mistral || ((qwen2 || qwen3) && members.flag("use_sliding_window"));
-  // `null` means no window; a Mistral file that does not mention it means the default.
-  const std::size_t unmentioned = mistral && !json.contains("sliding_window") ? 4096 : 0;
-  const std::size_t window = windowed ? members.size("sliding_window", unmentioned) : 0;
-  if (window > 0) config.seq_len = std::min(config.seq_len, window);
-
   config.rms_norm_eps = members.positive("rms_norm_eps", 1e-6f);
   config.pairing = rope_pairing::half;
   read_rope(members, config);
@@ -251,12 +281,15 @@ inline void require_biases(const nlohmann::json& json, const model_weights& weig
     return read;
   });
   const safetensors_checkpoint checkpoint(path);
-  return naming_file(path, [&] {
+  model_weights weights = naming_file(path, [&] {
     weight_collector collector(checkpoint, hugging_face_tensor_names);
-    model_weights weights = collector.collect(std::move(config));
-    require_biases(json, weights);
-    return weights;
+    model_weights read = collector.collect(std::move(config));
+    require_biases(json, read);
+    return read;
   });
+  weights.config.windows =
+      naming_file(config_path, [&] { return hugging_face_windows(json, weights.config); });
+  return weights;
 }
 
 }  // namespace QOMPOSE_ISA

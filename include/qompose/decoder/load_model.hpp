@@ -33,8 +33,8 @@ inline namespace QOMPOSE_ISA {
 ///         something that the decoder does not compute
 /// @throws qompose::shape_error naming a tensor whose shape contradicts the configuration
 ///
-/// @note A model with a sliding attention window (Mistral 7B v0.1) is opened with
-///       `config.seq_len` cut to that window.
+/// @note A sliding attention window, of all layers (Mistral 7B v0.1) or of some (Qwen), is in
+///       `config.windows`; `config.seq_len` is the context of the training all the same.
 [[nodiscard]] inline model_weights load_model(const std::filesystem::path& path) {
   std::error_code ignored;  // what cannot be looked at fails when it is opened
   if (std::filesystem::is_directory(path, ignored) || path.extension() == ".safetensors") {

@@ -6,17 +6,64 @@
 
 #include <cstddef>
 #include <memory>
+#include <string>
 #include <utility>
 #include <vector>
 
 #include "qompose/core/aligned_buffer.hpp"
+#include "qompose/core/config.hpp"
+#include "qompose/core/error.hpp"
 #include "qompose/core/matrix_view.hpp"
 #include "qompose/core/workspace.hpp"
 #include "qompose/decoder/config.hpp"
 #include "qompose/nn/block_pool.hpp"
+#include "qompose/nn/kv_cache.hpp"
 #include "qompose/nn/rope.hpp"
 
 namespace qompose {
+
+/// The caches of all layers of one sequence, empty. Those of local layers hold no more than their
+/// windows ask for.
+/// @param context    tokens of the sequence
+/// @param max_batch  tokens that are appended together
+/// @param pool       for caches in pages: blocks of `Cache::block_bytes(config.head_dim)`, shared
+/// by
+///                   all layers; null for a pool of its own that lasts for the context
+/// @throws qompose::argument_error if the pool's blocks have another size
+template <class Cache>
+[[nodiscard]] QOMPOSE_INLINE std::vector<Cache> layer_caches(
+    const decoder_config& config, std::size_t context, std::size_t max_batch,
+    std::shared_ptr<block_pool> pool = nullptr) {
+  const auto window = [&](std::size_t layer) {
+    return config.windows.empty() ? std::size_t{0} : config.windows[layer];
+  };
+  const auto capacity = [&](std::size_t layer) {
+    return Cache::capacity_for(context, max_batch, window(layer));
+  };
+  std::vector<Cache> caches;
+  caches.reserve(config.n_layers);
+  if constexpr (Cache::is_paged) {
+    if (pool == nullptr) {
+      std::size_t blocks = 0;
+      for (std::size_t i = 0; i < config.n_layers; ++i) {
+        blocks += divide_up(capacity(i), Cache::block_tokens) + 1;
+      }
+      pool = std::make_shared<block_pool>(config.n_kv_heads * blocks,
+                                          Cache::block_bytes(config.head_dim));
+    }
+  }
+  for (std::size_t i = 0; i < config.n_layers; ++i) {
+    cache_data data;
+    // A cache with room for the whole context never drops a token.
+    data.window = capacity(i) < context ? window(i) : 0;
+    if constexpr (Cache::is_paged) {
+      caches.emplace_back(pool, config.n_kv_heads, config.head_dim, data);
+    } else {
+      caches.emplace_back(config.n_kv_heads, config.head_dim, capacity(i), data);
+    }
+  }
+  return caches;
+}
 
 /// The state of one sequence: a cache per layer, rotary tables, and room for the activations of
 /// one batch of tokens. Made by `decoder::start`; used by one thread at a time.
@@ -26,12 +73,20 @@ class session {
   /// @param config     the model's sizes
   /// @param context    tokens the caches hold
   /// @param max_batch  tokens that pass the model together
-  /// @param pool       for caches in pages: blocks of `Cache::block_bytes(config.head_dim)`, shared
-  ///                   by all layers; null for a pool of its own that lasts for the context
+  /// @param pool       see `layer_caches`
   /// @throws qompose::argument_error if the pool's blocks have another size
   QOMPOSE_INLINE session(const decoder_config& config, std::size_t context, std::size_t max_batch,
                          std::shared_ptr<block_pool> pool = nullptr)
-      : rope(config.head_dim, context, config.rope_theta, config.scaling),
+      : session(config, context, max_batch,
+                layer_caches<Cache>(config, context, max_batch, std::move(pool))) {}
+
+  /// The same with caches that are there already.
+  /// @param layers  one a layer, empty, each with room for the context
+  /// @throws qompose::argument_error if their number is wrong
+  QOMPOSE_INLINE session(const decoder_config& config, std::size_t context, std::size_t max_batch,
+                         std::vector<Cache> layers)
+      : caches(std::move(layers)),
+        rope(config.head_dim, context, config.rope_theta, config.scaling),
         x(max_batch * config.dim),
         normed(max_batch * config.dim),
         qkv(max_batch * (config.n_heads + 2 * config.n_kv_heads) * config.head_dim),
@@ -40,23 +95,11 @@ class session {
         hidden(max_batch * config.hidden_dim),
         context_(context),
         max_batch_(max_batch) {
-    if constexpr (Cache::is_before_rope) rope.add_pair_tables();
-    caches.reserve(config.n_layers);
-    if constexpr (Cache::is_paged) {
-      if (pool == nullptr) {
-        const std::size_t blocks = divide_up(context, Cache::block_tokens) + 1;
-        pool = std::make_shared<block_pool>(config.n_layers * config.n_kv_heads * blocks,
-                                            Cache::block_bytes(config.head_dim));
-      }
+    if (caches.size() != config.n_layers) {
+      throw argument_error("session: " + std::to_string(caches.size()) + " caches, the model has " +
+                           std::to_string(config.n_layers) + " layers");
     }
-    for (std::size_t i = 0; i < config.n_layers; ++i) {
-      if constexpr (Cache::is_paged) {
-        caches.emplace_back(pool, config.n_kv_heads, config.head_dim);
-      } else {
-        caches.emplace_back(config.n_kv_heads, config.head_dim,
-                            Cache::capacity_for(context, max_batch));
-      }
-    }
+    if (!caches.empty() && caches.front().is_before_rope) rope.add_pair_tables();
   }
 
   /// Tokens seen so far.
@@ -65,7 +108,7 @@ class session {
   [[nodiscard]] QOMPOSE_INLINE std::size_t context() const noexcept { return context_; }
   /// Tokens that pass the model together.
   [[nodiscard]] QOMPOSE_INLINE std::size_t max_batch() const noexcept { return max_batch_; }
-  /// Bytes of the caches of all layers, for the whole context.
+  /// Bytes of the caches of all layers: for the whole context, or of the pages that are held.
   [[nodiscard]] QOMPOSE_INLINE std::size_t cache_bytes() const noexcept {
     std::size_t sum = 0;
     for (const Cache& cache : caches) sum += cache.storage_bytes();

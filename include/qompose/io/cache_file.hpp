@@ -57,6 +57,7 @@ struct cache_file {
     number("n_kv_heads", cache.n_kv_heads());
     number("head_dim", cache.head_dim());
     number("capacity", Cache::is_paged ? 0 : cache.capacity());
+    number("window", cache.window());
     number("length", state.length);
     number("oldest", state.oldest);
     number("key_end", state.key_end);
@@ -111,6 +112,7 @@ struct cache_file {
         throw file_error("n_kv_heads, capacity or length: is larger than any cache");
       }
       cache_data data;
+      data.window = file.extent("window");
       const std::vector<float> key_entries = read_entries(file, "key_entries");
       const std::vector<float> value_entries = read_entries(file, "value_entries");
       data.key_entries = key_entries;

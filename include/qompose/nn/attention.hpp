@@ -146,9 +146,9 @@ void attention(matrix_view<const float> q, const Cache& cache, matrix_view<float
   a.q_stride = q.row_stride();
   a.y = y.data();
   a.y_stride = y.row_stride();
-  if constexpr (Cache::window_tokens > 0) {
+  if (cache.size() < cache.length()) {
     const std::size_t seen = a.first + 1 > a.window ? a.first + 1 - a.window : 0;
-    if (cache.length() - cache.size() > 0 && cache.oldest() > std::max(seen, Cache::sinks)) {
+    if (cache.oldest() > std::max(seen, Cache::sinks)) {
       throw argument_error("attention: query 0 sees tokens from " + std::to_string(seen) +
                            " on, those before " + std::to_string(cache.oldest()) +
                            " have been dropped");

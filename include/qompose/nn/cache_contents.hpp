@@ -43,9 +43,9 @@ class cache_contents : public cache_composition<Parts...> {
   using composition::block_tokens;
 
   QOMPOSE_INLINE cache_contents() noexcept = default;
-  QOMPOSE_INLINE cache_contents(std::size_t n_kv_heads, std::size_t head_dim,
-                                std::size_t capacity) noexcept
-      : n_kv_heads_(n_kv_heads), head_dim_(head_dim), capacity_(capacity) {}
+  QOMPOSE_INLINE cache_contents(std::size_t n_kv_heads, std::size_t head_dim, std::size_t capacity,
+                                std::size_t window) noexcept
+      : n_kv_heads_(n_kv_heads), head_dim_(head_dim), capacity_(capacity), window_(window) {}
 
   [[nodiscard]] QOMPOSE_INLINE cache_geometry geometry(std::size_t tokens) const noexcept {
     return {head_dim_, tokens};
@@ -181,6 +181,15 @@ class cache_contents : public cache_composition<Parts...> {
     }
   }
 
+  /// Forgets all tokens but the first ones.
+  QOMPOSE_INLINE void start_over() noexcept {
+    key_end_ = value_end_ = oldest_ = first_tokens;
+    for (block_table* table : {&main_, &recent_}) {
+      table->truncate(0);
+      table->start_at(first_tokens);
+    }
+  }
+
   /// Leaves in the recent blocks what waits in a sequence of `length` tokens. Keys of a block that
   /// is no longer full wait again, as what the block had made of them.
   QOMPOSE_INLINE void truncate_recent(std::size_t length) {
@@ -233,6 +242,7 @@ class cache_contents : public cache_composition<Parts...> {
   std::size_t n_kv_heads_ = 0;
   std::size_t head_dim_ = 0;
   std::size_t capacity_ = 0;
+  std::size_t window_ = composition::window_tokens;  ///< newest tokens that queries see; 0 for all
   std::size_t length_ = 0;
   std::size_t oldest_ = first_tokens;   ///< token held past the first ones
   std::size_t key_end_ = first_tokens;  ///< keys before it are stored by the spec

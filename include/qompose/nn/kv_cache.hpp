@@ -34,6 +34,9 @@ struct cache_data {
   /// Entries of the codebooks that all keys, and all values, share; where the spec has one.
   std::span<const float> key_entries = {};
   std::span<const float> value_entries = {};
+  /// Newest tokens that queries will see, their own included; 0 for all. Of it and the window of
+  /// an eviction policy the smaller one holds. For local layers, which then keep no more.
+  std::size_t window = 0;
 };
 
 /// Keys and values of the tokens seen so far, each side stored by a spec of its own.
@@ -84,12 +87,14 @@ class kv_cache : detail::cache_contents<Parts...> {
   using contents::n_kv_heads_;
   using contents::oldest_;
   using contents::recent_;
+  using contents::start_over;
   using contents::store;
   using contents::truncate_recent;
   using contents::value_data_;
   using contents::value_end_;
   using contents::value_end_at;
   using contents::value_entries_;
+  using contents::window_;
 
  public:
   using composition::block_tokens;
@@ -113,14 +118,14 @@ class kv_cache : detail::cache_contents<Parts...> {
   /// @param n_kv_heads  KV heads, >= 1
   /// @param head_dim    elements a head, 1 .. max_head_dim; even for keys before_rope
   /// @param capacity    tokens it can hold at once; for a cache that evicts see `capacity_for`
-  /// @param data        codebooks, where a spec has one
+  /// @param data        codebooks, where a spec has one; a window
   /// @throws qompose::argument_error if a number is out of its range
   QOMPOSE_INLINE kv_cache(std::size_t n_kv_heads, std::size_t head_dim, std::size_t capacity,
                           const cache_data& data = {})
     requires(!is_paged)
       : kv_cache(n_kv_heads, head_dim, data, capacity) {
     // What stays when older tokens go may begin within a block.
-    const std::size_t spare = window_tokens > 0 ? block_tokens - 1 : 0;
+    const std::size_t spare = window_ > 0 ? block_tokens - 1 : 0;
     const std::size_t past_first = capacity > first_tokens ? capacity - first_tokens : 0;
     main_ = detail::block_table(n_kv_heads, block_tokens, block_bytes(head_dim),
                                 divide_up(past_first + spare, block_tokens));
@@ -160,11 +165,14 @@ class kv_cache : detail::cache_contents<Parts...> {
   [[nodiscard]] QOMPOSE_INLINE std::size_t oldest() const noexcept { return oldest_; }
   /// Tokens it can hold; as many as the pool gives for a paged one.
   [[nodiscard]] QOMPOSE_INLINE std::size_t capacity() const noexcept { return capacity_; }
+  /// Newest tokens that queries see; 0 for all.
+  [[nodiscard]] QOMPOSE_INLINE std::size_t window() const noexcept { return window_; }
   /// The capacity with which a sequence of `context` tokens can be appended `batch` at a time.
+  /// @param window  as in `cache_data`
   [[nodiscard]] QOMPOSE_INLINE static constexpr std::size_t capacity_for(
-      std::size_t context, std::size_t batch) noexcept {
-    if constexpr (window_tokens == 0) return context;
-    return std::min(context, std::max(sinks, first_tokens) + window_tokens - 1 + batch);
+      std::size_t context, std::size_t batch, std::size_t window = 0) noexcept {
+    const std::size_t kept = smaller_window(window);
+    return kept == 0 ? context : std::min(context, first_tokens + kept - 1 + batch);
   }
 
   /// Bytes of a block of one KV head.
@@ -195,15 +203,21 @@ class kv_cache : detail::cache_contents<Parts...> {
                            " tokens, it holds " + std::to_string(length_));
     }
     if (length == length_) return;
-    if (oldest_ > first_tokens && length + 1 < oldest_ + window_tokens) {
+    if (length <= first_tokens) {
+      // The first ones are all that is left, and they are never dropped.
+      start_over();
+      length_ = length;
+      return;
+    }
+    if (oldest_ > first_tokens && length + 1 < oldest_ + window_) {
       throw argument_error("kv_cache: cannot truncate to " + std::to_string(length) +
                            " tokens, those before " + std::to_string(oldest_) +
-                           " have been dropped and a query sees " + std::to_string(window_tokens));
+                           " have been dropped and a query sees " + std::to_string(window_));
     }
-    if constexpr (has_recent) truncate_recent(std::max(length, first_tokens));
+    if constexpr (has_recent) truncate_recent(length);
     length_ = length;
-    key_end_ = std::min(key_end_, std::max(length, first_tokens));
-    value_end_ = std::min(value_end_, std::max(length, first_tokens));
+    key_end_ = std::min(key_end_, length);
+    value_end_ = std::min(value_end_, length);
     main_.truncate(std::max(key_end_, value_end_));
   }
 
@@ -227,7 +241,7 @@ class kv_cache : detail::cache_contents<Parts...> {
     require_finite<Isa>("k", k, key_side::exact::max_finite);
     require_finite<Isa>("v", v, value_side::exact::max_finite);
     const std::size_t end = length_ + k.rows();
-    if constexpr (window_tokens > 0) drop_unseen(end);
+    if (window_ > 0) drop_unseen(end);
     main_.prepare(std::min(key_end_, value_end_), std::max(key_end_at(end), value_end_at(end)));
     for (std::size_t done = 0; done < k.rows();) {
       const std::size_t count = std::min(k.rows() - done, most_together);
@@ -305,7 +319,7 @@ class kv_cache : detail::cache_contents<Parts...> {
         length_ == 0 && is_end(state.key_end, keys_wait) && is_end(state.value_end, values_wait) &&
         (!is_per_channel || (state.key_end - first_tokens) % block_tokens == 0) &&
         state.oldest >= first_tokens && state.oldest <= past &&
-        (state.oldest == first_tokens || window_tokens > 0) && starts[0] == 0 &&
+        (state.oldest == first_tokens || window_ > 0) && starts[0] == 0 &&
         starts[1] >= first_tokens && starts[1] <= state.oldest && starts[1] <= stored &&
         (starts[1] - first_tokens) % block_tokens == 0 && stored - starts[1] <= main_.room() &&
         (!has_recent || (starts[2] >= first_tokens && starts[2] <= waiting &&
@@ -362,13 +376,13 @@ class kv_cache : detail::cache_contents<Parts...> {
     }
     a.head_dim = head_dim_;
     a.sinks = sinks;
-    a.window = window_tokens;
+    a.window = window_;
     a.key_entries = key_entries_.data();
     a.value_entries = value_entries_.data();
     if constexpr (is_before_rope && window_tokens > 0) {
       // Positions count within what is kept, the sinks before it.
       a.position_shift = main_.first_token() - first_tokens;
-      a.last_position = sinks + window_tokens - 1;
+      a.last_position = sinks + window_ - 1;
     }
     return a;
   }
@@ -383,7 +397,7 @@ class kv_cache : detail::cache_contents<Parts...> {
   /// What all constructors do.
   QOMPOSE_INLINE kv_cache(std::size_t n_kv_heads, std::size_t head_dim, const cache_data& data,
                           std::size_t capacity)
-      : contents(n_kv_heads, head_dim, capacity) {
+      : contents(n_kv_heads, head_dim, capacity, smaller_window(data.window)) {
     if (n_kv_heads == 0 || head_dim == 0 || head_dim > max_head_dim ||
         (is_before_rope && head_dim % 2 != 0)) {
       throw argument_error("kv_cache: " + std::to_string(n_kv_heads) + " heads of " +
@@ -426,6 +440,13 @@ class kv_cache : detail::cache_contents<Parts...> {
     if constexpr (Codes::is_learned) return static_cast<std::size_t>(Codes::element::entries);
     return 0;
   }
+  /// Of the policy's window and another one; 0 is none.
+  [[nodiscard]] QOMPOSE_INLINE static constexpr std::size_t smaller_window(
+      std::size_t window) noexcept {
+    if (window == 0 || window_tokens == 0) return std::max(window, window_tokens);
+    return std::min(window, window_tokens);
+  }
+
   template <class Codes>
   QOMPOSE_INLINE static aligned_buffer<float> entries(const char* side,
                                                       std::span<const float> given) {
@@ -443,11 +464,11 @@ class kv_cache : detail::cache_contents<Parts...> {
 
   /// The oldest token past the first ones that the next query sees.
   [[nodiscard]] QOMPOSE_INLINE std::size_t oldest_seen() const noexcept {
-    return length_ + 1 > window_tokens ? length_ + 1 - window_tokens : 0;
+    return length_ + 1 > window_ ? length_ + 1 - window_ : 0;
   }
   QOMPOSE_INLINE void require_room(std::size_t n_tokens) const {
     std::size_t kept = size();
-    if constexpr (window_tokens > 0) {
+    if (window_ > 0) {
       const std::size_t oldest = std::max(oldest_, oldest_seen());
       kept = std::min(length_, first_tokens) + length_ - std::min(length_, oldest);
     }
