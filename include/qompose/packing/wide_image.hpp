@@ -38,8 +38,7 @@ inline constexpr std::int32_t largest_wide_integer = 32767 * 128;
 
 }  // namespace detail
 
-/// The integers of a format of at most 6 bits without an @ref integer_image: value = integer *
-/// unit.
+/// The integers of a format of at most 6 bits without an integer_image: value = integer * unit.
 ///
 /// Where all values are multiples of one power of two that two digits of 8 bits hold, such as those
 /// of fp6_e3m2 (multiples of 2^-4 up to 28), they are exact. Others, such as those of nf4, are
