@@ -79,6 +79,10 @@ class cache_attention final : public attention_work {
   std::optional<qp::thread_pool> threads_;
 };
 
+/// Keys and values by the spec of each.
+template <class Keys, class Values, class... KeyOptions>
+using cache = qp::kv_cache<qp::keys<Keys, KeyOptions...>, qp::values<Values>>;
+
 /// Adds `attention/<name>`.
 /// @tparam Cache  a `kv_cache<...>`
 template <class Cache>

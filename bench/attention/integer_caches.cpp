@@ -10,15 +10,12 @@ namespace {
 
 namespace qp = qompose;
 
-/// Keys and values by the spec of each.
-template <class Keys, class Values, class... KeyOptions>
-using cache = qp::kv_cache<qp::keys<Keys, KeyOptions...>, qp::values<Values>>;
-
 using int4 = qp::quant<qp::int4, qp::per_token, qp::scale<qp::fp16>>;
 using int4_channel = qp::quant<qp::int4, qp::per_channel, qp::scale<qp::fp16>>;
 
 [[maybe_unused]] const bool added = [] {
   using qompose_bench::add_cache;
+  using qompose_bench::cache;
   add_cache<cache<qp::a8_token, qp::a8_token>>("int8_int8");
   add_cache<cache<qp::a8_token, qp::fp16>>("int8_fp16");
   add_cache<cache<int4, int4>>("int4_int4");

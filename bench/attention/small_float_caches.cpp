@@ -10,12 +10,9 @@ namespace {
 
 namespace qp = qompose;
 
-/// Keys and values by the spec of each.
-template <class Keys, class Values, class... KeyOptions>
-using cache = qp::kv_cache<qp::keys<Keys, KeyOptions...>, qp::values<Values>>;
-
 [[maybe_unused]] const bool added = [] {
   using qompose_bench::add_cache;
+  using qompose_bench::cache;
   add_cache<cache<qp::fp8_token, qp::fp8_token>>("fp8_fp8");
   add_cache<cache<qp::nvfp4, qp::nvfp4>>("nvfp4_nvfp4");
   add_cache<cache<qp::nf4_g64, qp::nf4_g64>>("nf4_nf4");

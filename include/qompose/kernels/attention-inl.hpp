@@ -255,26 +255,10 @@ class Attention {
       Visible(segment, r, begin, end);
       begin = std::max(begin, start);
       end = std::min(end, stop);
-      const bool sees = begin < end;
-      if (sees && a_.soft_cap > 0.0f) {
-        const VF cap = hn::Set(DF(), a_.soft_cap);
-        for (std::size_t i = 0; i < count; i += N) {
-          hn::StoreU(SoftCap(hn::LoadU(DF(), scores + i), cap), DF(), scores + i);
-        }
-      }
-      if (sees && a_.bias != nullptr) {
-        const float* bias = a_.bias + (first_row_ + r) / a_.group * a_.bias_stride;
-        for (std::size_t t = begin; t < end; ++t) scores[t - start] += bias[t];
-      }
       const float shrink =
-          softmax_[r].Weigh(scores, sees ? begin - start : 0, sees ? end - start : 0, count);
+          WeighRow(a_, (first_row_ + r) / a_.group, softmax_[r], scores, start, count, begin, end);
       std::fill(scores + count, scores + kTileTokens, 0.0f);
-      if (shrink == 1.0f) continue;
-      const VF factor = hn::Set(DF(), shrink);
-      float* out = outputs_ + r * kStride;
-      for (std::size_t d = 0; d < dim_; d += N) {
-        hn::Store(hn::Mul(hn::Load(DF(), out + d), factor), DF(), out + d);
-      }
+      if (shrink != 1.0f) MultiplyRow(outputs_ + r * kStride, dim_, shrink);
     }
   }
 
@@ -282,8 +266,6 @@ class Attention {
   HWY_INLINE void AddValues(const detail::cache_segment& segment, std::size_t t, std::size_t start,
                             std::size_t stop) {
     const detail::cache_region& region = *segment.values;
-    WithKeys(segment,
-             [&](auto& keys) QOMPOSE_FLATTEN { keys.SetBlockTokens(segment.keys->block_tokens); });
     WithValues(segment, [&](auto& values) QOMPOSE_FLATTEN {
       constexpr std::size_t kStep = std::remove_reference_t<decltype(values)>::kStep;
       while (t < stop) {

@@ -57,6 +57,67 @@ struct KeyRotation {
   bool halves = true;
 };
 
+/// Rotary embedding of sixteen tokens side by side, [head_dim][16].
+HWY_INLINE void RotatePanel(const KeyRotation& rotation, std::size_t head_dim, float* floats) {
+  const std::size_t half = head_dim / 2;
+  for (std::size_t i = 0; i < half; ++i) {
+    float* a = floats + (rotation.halves ? i : 2 * i) * panel_rows;
+    float* b = a + (rotation.halves ? half : 1) * panel_rows;
+    for (std::size_t lane = 0; lane < panel_rows; lane += N) {
+      const VF x = hn::LoadU(DF(), a + lane);
+      const VF y = hn::LoadU(DF(), b + lane);
+      const VF c = hn::LoadU(DF(), rotation.cosines + i * rotation.stride + lane);
+      const VF s = hn::LoadU(DF(), rotation.sines + i * rotation.stride + lane);
+      hn::StoreU(hn::NegMulAdd(y, s, hn::Mul(x, c)), DF(), a + lane);
+      hn::StoreU(hn::MulAdd(x, s, hn::Mul(y, c)), DF(), b + lane);
+    }
+  }
+}
+
+/// Scales and offsets that stand in panels of keys, or of latents.
+template <class Codes>
+struct KeyScales {
+  using Block = detail::key_block<Codes>;
+
+  HWY_INLINE KeyScales() {}
+  /// Of N tokens from `lane` on, for a group.
+  HWY_INLINE VF Scale(const Block& block, const std::uint8_t* panel, std::size_t g,
+                      std::size_t lane) const {
+    VF value = scale(panel + block.scales_at(g), lane);
+    if constexpr (Codes::has_outer) {
+      const auto* outer = reinterpret_cast<const float*>(panel + block.outer_at());
+      value = hn::Mul(value, hn::LoadU(DF(), outer + lane));
+    }
+    return value;
+  }
+  HWY_INLINE VF Offset(const Block& block, const std::uint8_t* panel, std::size_t g,
+                       std::size_t lane) const {
+    const VF value = offset(panel + block.offsets_at(g), lane);
+    if constexpr (Codes::has_zero_point)
+      return hn::Neg(hn::Mul(value, Scale(block, panel, g, lane)));
+    return value;
+  }
+  /// Decoded codes of `columns` columns of a group to values, in place.
+  HWY_INLINE void Apply(const Block& block, const std::uint8_t* panel, std::size_t g,
+                        std::size_t columns, float* floats) const {
+    const VF inverse = hn::Set(DF(), 1.0f / FloatPanel<Codes>::kFactor);
+    for (std::size_t lane = 0; lane < panel_rows; lane += N) {
+      const VF factor = hn::Mul(Scale(block, panel, g, lane), inverse);
+      [[maybe_unused]] VF added = hn::Zero(DF());
+      if constexpr (Codes::has_offset) added = Offset(block, panel, g, lane);
+      for (std::size_t k = 0; k < columns; ++k) {
+        float* at = floats + k * panel_rows + lane;
+        VF value = hn::Mul(hn::Load(DF(), at), factor);
+        if constexpr (Codes::has_offset) value = hn::Add(value, added);
+        hn::Store(value, DF(), at);
+      }
+    }
+  }
+
+  StoredNumbers<typename Codes::scale_format> scale;
+  StoredNumbers<typename Codes::offset_format> offset;
+};
+
 /// Scores of rows of queries, [rows][kQueryStride] floats that have been multiplied by all that
 /// scores are multiplied by.
 ///
@@ -103,7 +164,7 @@ class KeyPanels {
       Unscale(keys, panel, floats);
       ForEachOutlier(keys, place, [&](std::size_t at, float lacking) { floats[at] += lacking; });
       Unfold(floats);
-      Rotate(rotation, floats);
+      RotatePanel(rotation, block_.head_dim, floats);
       Multiply(FloatColumns{floats}, panel, scores, stride);
     } else {
       Products(panel, scores, stride);
@@ -159,17 +220,10 @@ class KeyPanels {
 
   /// Scales and offsets of N tokens of a panel, for a group.
   HWY_INLINE VF Scale(const std::uint8_t* panel, std::size_t g, std::size_t part) const {
-    VF scale = scale_(panel + block_.scales_at(g), part * N);
-    if constexpr (Codes::has_outer) {
-      const auto* outer = reinterpret_cast<const float*>(panel + block_.outer_at());
-      scale = hn::Mul(scale, hn::LoadU(DF(), outer + part * N));
-    }
-    return scale;
+    return numbers_.Scale(block_, panel, g, part * N);
   }
   HWY_INLINE VF Offset(const std::uint8_t* panel, std::size_t g, std::size_t part) const {
-    const VF offset = offset_(panel + block_.offsets_at(g), part * N);
-    if constexpr (Codes::has_zero_point) return hn::Neg(hn::Mul(offset, Scale(panel, g, part)));
-    return offset;
+    return numbers_.Offset(block_, panel, g, part * N);
   }
   [[nodiscard]] HWY_INLINE std::size_t GroupColumns() const {
     return block_.template group_cols<Codes>();
@@ -242,10 +296,10 @@ class KeyPanels {
   }
   HWY_INLINE void ChannelScales(const std::uint8_t* keys, float* scales, float* offsets) const {
     for (std::size_t d = 0; d < block_.padded_dim(); d += N) {
-      const VF scale = scale_(keys + block_.scales_at(), d);
+      const VF scale = numbers_.scale(keys + block_.scales_at(), d);
       hn::Store(scale, DF(), scales + d);
       if constexpr (Codes::has_offset) {
-        VF offset = offset_(keys + block_.offsets_at(), d);
+        VF offset = numbers_.offset(keys + block_.offsets_at(), d);
         if constexpr (Codes::has_zero_point) offset = hn::Neg(hn::Mul(offset, scale));
         hn::Store(offset, DF(), offsets + d);
       }
@@ -353,17 +407,8 @@ class KeyPanels {
     } else {
       const std::size_t group = GroupColumns();
       for (std::size_t g = 0; g * group < dim; ++g) {
-        for (std::size_t part = 0; part < kParts; ++part) {
-          const VF scale = hn::Mul(Scale(panel, g, part), inverse);
-          [[maybe_unused]] VF offset = hn::Zero(DF());
-          if constexpr (Codes::has_offset) offset = Offset(panel, g, part);
-          for (std::size_t d = g * group; d < std::min(dim, (g + 1) * group); ++d) {
-            float* at = floats + d * panel_rows + part * N;
-            VF value = hn::Mul(hn::Load(DF(), at), scale);
-            if constexpr (Codes::has_offset) value = hn::Add(value, offset);
-            hn::Store(value, DF(), at);
-          }
-        }
+        const std::size_t first = g * group;
+        numbers_.Apply(block_, panel, g, std::min(group, dim - first), floats + first * panel_rows);
       }
     }
   }
@@ -381,28 +426,10 @@ class KeyPanels {
     }
   }
 
-  /// Rotary embedding of sixteen tokens side by side.
-  HWY_INLINE void Rotate(const KeyRotation& rotation, float* floats) const {
-    const std::size_t half = block_.head_dim / 2;
-    for (std::size_t i = 0; i < half; ++i) {
-      float* a = floats + (rotation.halves ? i : 2 * i) * panel_rows;
-      float* b = rotation.halves ? a + half * panel_rows : a + panel_rows;
-      for (std::size_t lane = 0; lane < panel_rows; lane += N) {
-        const VF x = hn::Load(DF(), a + lane);
-        const VF y = hn::Load(DF(), b + lane);
-        const VF c = hn::LoadU(DF(), rotation.cosines + i * rotation.stride + lane);
-        const VF s = hn::LoadU(DF(), rotation.sines + i * rotation.stride + lane);
-        hn::Store(hn::NegMulAdd(y, s, hn::Mul(x, c)), DF(), a + lane);
-        hn::Store(hn::MulAdd(x, s, hn::Mul(y, c)), DF(), b + lane);
-      }
-    }
-  }
-
   detail::key_block<Codes> block_;
   FloatPanel<Codes> panel_;
   const typename Transform::data& data_;
-  StoredNumbers<typename Codes::scale_format> scale_;
-  StoredNumbers<typename Codes::offset_format> offset_;
+  KeyScales<Codes> numbers_;
   const float* queries_ = nullptr;
   std::size_t rows_ = 0;
   const std::uint8_t* folded_for_ = nullptr;

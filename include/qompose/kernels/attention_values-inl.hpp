@@ -67,7 +67,7 @@ class ValuePanels {
         const std::size_t last = std::min(dim, round_up((g + 1) * group, panel_rows));
         for (std::size_t d = g * group; d < last; d += panel_rows) {
           if constexpr (kInteger) {
-            Integers(values, place, count, rows, d, outputs);
+            Integers(values, place, count, d, outputs);
           } else {
             Floats(values, place, count, weighed_, kMostTokens, rows, d, outputs);
           }
@@ -113,7 +113,7 @@ class ValuePanels {
   }
 
   HWY_INLINE void Integers(const std::uint8_t* values, std::size_t place, std::size_t count,
-                           std::size_t rows, std::size_t d, float* outputs) const {
+                           std::size_t d, float* outputs) const {
     codes_.Multiply(
         Panel(values, d, place), 0, count, [&](std::size_t r) QOMPOSE_FLATTEN { return sums_[r]; },
         [&](std::size_t r, std::size_t part, VI sum) QOMPOSE_FLATTEN {
@@ -121,7 +121,6 @@ class ValuePanels {
           const VF scaled = hn::Mul(hn::ConvertTo(DF(), sum), hn::Set(DF(), scales_[r]));
           hn::StoreU(hn::Add(hn::LoadU(DF(), at), scaled), DF(), at);
         });
-    (void)rows;
   }
 
   /// Weights times the scales of a group of tokens, as floats or codes; sums of weights and

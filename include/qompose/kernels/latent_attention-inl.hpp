@@ -65,7 +65,7 @@ class LatentPanels {
       for (std::size_t k = first; k < last;) {
         const std::size_t g = k / group;
         const std::size_t end = std::min(last, (g + 1) * group);
-        Scale(panel, g, end - k, out + (k - first) * panel_rows);
+        scales_.Apply(block_, panel, g, end - k, out + (k - first) * panel_rows);
         k = end;
       }
     }
@@ -74,33 +74,9 @@ class LatentPanels {
     std::fill(out + (last - first) * panel_rows, out + (padded - first) * panel_rows, 0.0f);
   }
 
-  HWY_INLINE void Scale(const std::uint8_t* panel, std::size_t g, std::size_t columns,
-                        float* out) const {
-    for (std::size_t lane = 0; lane < panel_rows; lane += N) {
-      VF scale = scale_(panel + block_.scales_at(g), lane);
-      if constexpr (Codes::has_outer) {
-        const auto* outer = reinterpret_cast<const float*>(panel + block_.outer_at());
-        scale = hn::Mul(scale, hn::LoadU(DF(), outer + lane));
-      }
-      [[maybe_unused]] VF offset = hn::Zero(DF());
-      if constexpr (Codes::has_offset) {
-        offset = offset_(panel + block_.offsets_at(g), lane);
-        if constexpr (Codes::has_zero_point) offset = hn::Neg(hn::Mul(offset, scale));
-      }
-      scale = hn::Mul(scale, hn::Set(DF(), 1.0f / FloatPanel<Codes>::kFactor));
-      for (std::size_t k = 0; k < columns; ++k) {
-        float* at = out + k * panel_rows + lane;
-        VF value = hn::Mul(hn::Load(DF(), at), scale);
-        if constexpr (Codes::has_offset) value = hn::Add(value, offset);
-        hn::Store(value, DF(), at);
-      }
-    }
-  }
-
   detail::key_block<Codes> block_;
   FloatPanel<Codes> panel_;
-  StoredNumbers<typename Codes::scale_format> scale_;
-  StoredNumbers<typename Codes::offset_format> offset_;
+  KeyScales<Codes> scales_;
 };
 
 /// Attention of a block of query rows, of one or more KV heads, over some of the tokens.
@@ -366,7 +342,10 @@ class LatentAttention {
     for (std::size_t h = 0; h < block_.n_heads; ++h) {
       for (std::size_t i = 0; i < count; i += panel_rows) {
         float* keys = Keys(h, i);
-        Rotate(start + i, keys);
+        const std::size_t position = start + i;
+        RotatePanel({a_.pair_cosines + position, a_.pair_sines + position, a_.pair_stride,
+                     a_.rotates_halves},
+                    a_.head_dim, keys);
         const std::size_t first = h * block_.rows;
         MultiplyAllRows(memory_.queries + first * dim_, dim_, FloatColumns{keys}, dim_, block_.rows,
                         [&](std::size_t r, std::size_t part, VF sum) QOMPOSE_FLATTEN {
@@ -375,24 +354,6 @@ class LatentAttention {
       }
     }
   }
-  /// Rotary embedding of sixteen tokens side by side.
-  HWY_INLINE void Rotate(std::size_t position, float* keys) const {
-    const std::size_t half = a_.head_dim / 2;
-    for (std::size_t i = 0; i < half; ++i) {
-      float* a = keys + (a_.rotates_halves ? i : 2 * i) * panel_rows;
-      float* b = a + (a_.rotates_halves ? half : 1) * panel_rows;
-      for (std::size_t lane = 0; lane < panel_rows; lane += N) {
-        const std::size_t at = i * a_.pair_stride + position + lane;
-        const VF x = hn::LoadU(DF(), a + lane);
-        const VF y = hn::LoadU(DF(), b + lane);
-        const VF c = hn::LoadU(DF(), a_.pair_cosines + at);
-        const VF s = hn::LoadU(DF(), a_.pair_sines + at);
-        hn::StoreU(hn::NegMulAdd(y, s, hn::Mul(x, c)), DF(), a + lane);
-        hn::StoreU(hn::MulAdd(x, s, hn::Mul(y, c)), DF(), b + lane);
-      }
-    }
-  }
-
   /// Scores to weights.
   HWY_INLINE void Weigh(std::size_t start, std::size_t stop, std::size_t count) {
     for (std::size_t r = 0; r < rows_; ++r) {
@@ -401,25 +362,8 @@ class LatentAttention {
       Visible(r, begin, end);
       begin = std::max(begin, start);
       end = std::min(end, stop);
-      const bool sees = begin < end;
-      if (sees && a_.soft_cap > 0.0f) {
-        const VF cap = hn::Set(DF(), a_.soft_cap);
-        for (std::size_t i = 0; i < count; i += N) {
-          hn::StoreU(SoftCap(hn::LoadU(DF(), scores + i), cap), DF(), scores + i);
-        }
-      }
-      if (sees && a_.bias != nullptr) {
-        const float* bias = a_.bias + Query(r) * a_.bias_stride;
-        for (std::size_t t = begin; t < end; ++t) scores[t - start] += bias[t];
-      }
-      const float shrink =
-          softmax_[r].Weigh(scores, sees ? begin - start : 0, sees ? end - start : 0, count);
-      if (shrink == 1.0f) continue;
-      const VF factor = hn::Set(DF(), shrink);
-      float* sums = memory_.sums + r * stride_;
-      for (std::size_t k = 0; k < rank_; k += N) {
-        hn::StoreU(hn::Mul(hn::LoadU(DF(), sums + k), factor), DF(), sums + k);
-      }
+      const float shrink = WeighRow(a_, Query(r), softmax_[r], scores, start, count, begin, end);
+      if (shrink != 1.0f) MultiplyRow(memory_.sums + r * stride_, rank_, shrink);
     }
   }
 

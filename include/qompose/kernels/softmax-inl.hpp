@@ -17,6 +17,7 @@
 #include <cstdint>
 #include <limits>
 
+#include "qompose/kernels/cache_arguments.hpp"
 #include "qompose/kernels/quantize-inl.hpp"
 #include "qompose/kernels/simd-inl.hpp"
 
@@ -106,6 +107,37 @@ struct OnlineSoftmax {
     return shrink;
   }
 };
+
+/// Scores of a row, of tokens from `start` on, to weights: capped, with what the caller adds to
+/// them.
+/// @param query       of the row
+/// @param count       scores, a multiple of 16
+/// @param begin, end  the tokens that the row sees, from start on
+/// @return what sums of earlier tiles have to be multiplied by
+HWY_INLINE float WeighRow(const detail::attention_arguments& a, std::size_t query,
+                          OnlineSoftmax& softmax, float* scores, std::size_t start,
+                          std::size_t count, std::size_t begin, std::size_t end) {
+  if (begin >= end) return softmax.Weigh(scores, 0, 0, count);
+  if (a.soft_cap > 0.0f) {
+    const VF cap = hn::Set(DF(), a.soft_cap);
+    for (std::size_t i = 0; i < count; i += N) {
+      hn::StoreU(SoftCap(hn::LoadU(DF(), scores + i), cap), DF(), scores + i);
+    }
+  }
+  if (a.bias != nullptr) {
+    const float* bias = a.bias + query * a.bias_stride;
+    for (std::size_t t = begin; t < end; ++t) scores[t - start] += bias[t];
+  }
+  return softmax.Weigh(scores, begin - start, end - start, count);
+}
+
+/// n floats, a multiple of 16, times a factor.
+HWY_INLINE void MultiplyRow(float* row, std::size_t n, float factor) {
+  const VF factors = hn::Set(DF(), factor);
+  for (std::size_t i = 0; i < n; i += N) {
+    hn::StoreU(hn::Mul(hn::LoadU(DF(), row + i), factors), DF(), row + i);
+  }
+}
 
 }  // namespace HWY_NAMESPACE
 }  // namespace QOMPOSE_ISA

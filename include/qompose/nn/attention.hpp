@@ -45,6 +45,69 @@ struct attention_options {
 
 namespace detail {
 
+/// What attention over a cache of `length` tokens asks of its arguments.
+/// @param name  of the function, for messages
+/// @throws qompose::shape_error, qompose::argument_error
+QOMPOSE_INLINE void require_attention_shapes(const std::string& name, matrix_view<const float> q,
+                                             matrix_view<float> y, std::size_t head_dim,
+                                             std::size_t kv_width, std::size_t length,
+                                             const attention_options& options) {
+  if (q.cols() == 0 || q.cols() % kv_width != 0) {
+    throw shape_error(name + ": q has " + std::to_string(q.cols()) +
+                      " columns, expected a multiple of " + std::to_string(kv_width));
+  }
+  if (y.rows() != q.rows() || y.cols() != q.cols()) {
+    throw_shape_error((name + ": y").c_str(), y.rows(), y.cols(), q.rows(), q.cols());
+  }
+  if (q.rows() > length) {
+    throw argument_error(name + ": " + std::to_string(q.rows()) + " queries, the cache holds " +
+                         std::to_string(length) + " tokens");
+  }
+  const std::size_t n_heads = q.cols() / head_dim;
+  if (!options.sinks.empty() && options.sinks.size() != n_heads) {
+    throw shape_error(name + ": sinks: " + std::to_string(options.sinks.size()) +
+                      " logits, expected " + std::to_string(n_heads));
+  }
+  const matrix_view<const float> bias = options.bias;
+  if (bias.rows() > 0 && (bias.rows() != q.rows() || bias.cols() != length)) {
+    throw_shape_error((name + ": bias").c_str(), bias.rows(), bias.cols(), q.rows(), length);
+  }
+}
+
+/// Queries, results and options, beside what the arguments say of a cache with its head_dim and
+/// window.
+QOMPOSE_INLINE void set_call(attention_arguments& a, matrix_view<const float> q,
+                             matrix_view<float> y, std::size_t kv_width, std::size_t length,
+                             const attention_options& options) noexcept {
+  a.first = length - q.rows();
+  a.group = q.cols() / kv_width;
+  a.is_causal = options.is_causal;
+  if (options.window > 0) {
+    a.window = a.window > 0 ? std::min(a.window, options.window) : options.window;
+  }
+  a.scale =
+      options.scale != 0.0f ? options.scale : 1.0f / std::sqrt(static_cast<float>(a.head_dim));
+  a.soft_cap = options.soft_cap;
+  a.sink_logits = options.sinks.empty() ? nullptr : options.sinks.data();
+  a.bias = options.bias.rows() > 0 ? options.bias.data() : nullptr;
+  a.bias_stride = options.bias.row_stride();
+  a.q = q.data();
+  a.q_stride = q.row_stride();
+  a.y = y.data();
+  a.y_stride = y.row_stride();
+}
+
+/// Rotary embedding by a table with pair tables.
+QOMPOSE_INLINE void set_rotation(attention_arguments& a, const rope_table& table,
+                                 rope_pairing pairing) noexcept {
+  a.cosines = table.cosines(0);
+  a.sines = table.sines(0);
+  a.pair_cosines = table.pair_cosines();
+  a.pair_sines = table.pair_sines();
+  a.pair_stride = table.pair_stride();
+  a.rotates_halves = pairing == rope_pairing::half;
+}
+
 /// Tokens that one piece of work takes where there are few queries.
 inline constexpr std::size_t attention_split = 2048;
 
@@ -107,45 +170,12 @@ void attention(matrix_view<const float> q, const Cache& cache, matrix_view<float
                const Executor& run, const attention_options& options, workspace& scratch) {
   const std::size_t dim = cache.head_dim();
   const std::size_t kv_width = cache.n_kv_heads() * dim;
-  if (q.cols() == 0 || q.cols() % kv_width != 0) {
-    throw shape_error("attention: q has " + std::to_string(q.cols()) +
-                      " columns, expected a multiple of " + std::to_string(kv_width));
-  }
-  if (y.rows() != q.rows() || y.cols() != q.cols()) {
-    throw_shape_error("attention: y", y.rows(), y.cols(), q.rows(), q.cols());
-  }
-  if (q.rows() > cache.length()) {
-    throw argument_error("attention: " + std::to_string(q.rows()) + " queries, the cache holds " +
-                         std::to_string(cache.length()) + " tokens");
-  }
-  const std::size_t n_heads = q.cols() / dim;
-  if (!options.sinks.empty() && options.sinks.size() != n_heads) {
-    throw shape_error("attention: sinks: " + std::to_string(options.sinks.size()) +
-                      " logits, expected " + std::to_string(n_heads));
-  }
-  const bool has_bias = options.bias.rows() > 0;
-  if (has_bias && (options.bias.rows() != q.rows() || options.bias.cols() != cache.length())) {
-    throw_shape_error("attention: bias", options.bias.rows(), options.bias.cols(), q.rows(),
-                      cache.length());
-  }
+  detail::require_attention_shapes("attention", q, y, dim, kv_width, cache.length(), options);
   if (q.rows() == 0) return;
 
   detail::cache_region regions[3];
   detail::attention_arguments a = cache.attention_arguments(regions);
-  a.first = cache.length() - q.rows();
-  a.group = q.cols() / kv_width;
-  a.is_causal = options.is_causal;
-  if (options.window > 0)
-    a.window = a.window > 0 ? std::min(a.window, options.window) : options.window;
-  a.scale = options.scale != 0.0f ? options.scale : 1.0f / std::sqrt(static_cast<float>(dim));
-  a.soft_cap = options.soft_cap;
-  a.sink_logits = options.sinks.empty() ? nullptr : options.sinks.data();
-  a.bias = has_bias ? options.bias.data() : nullptr;
-  a.bias_stride = options.bias.row_stride();
-  a.q = q.data();
-  a.q_stride = q.row_stride();
-  a.y = y.data();
-  a.y_stride = y.row_stride();
+  detail::set_call(a, q, y, kv_width, cache.length(), options);
   if (cache.size() < cache.length()) {
     const std::size_t seen = a.first + 1 > a.window ? a.first + 1 - a.window : 0;
     if (cache.oldest() > std::max(seen, Cache::sinks)) {
@@ -164,12 +194,7 @@ void attention(matrix_view<const float> q, const Cache& cache, matrix_view<float
           std::to_string(dim) + " up to position " + std::to_string(last) +
           "; make one and call its add_pair_tables");
     }
-    a.cosines = options.rope->cosines(0);
-    a.sines = options.rope->sines(0);
-    a.pair_cosines = options.rope->pair_cosines();
-    a.pair_sines = options.rope->pair_sines();
-    a.pair_stride = options.rope->pair_stride();
-    a.rotates_halves = options.pairing == rope_pairing::half;
+    detail::set_rotation(a, *options.rope, options.pairing);
   }
 
   const auto with_kernel = [&](auto&& use) {

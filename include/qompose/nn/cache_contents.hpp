@@ -98,7 +98,7 @@ class cache_contents : public cache_composition<Parts...> {
     key_store<key_codes> main_keys(geometry(block_tokens), key_entries_.data());
     value_store<value_codes> main_values(geometry(block_tokens), value_entries_.data());
     float row[max_head_dim];
-    const std::size_t main_values_at = key_block<key_codes>(geometry(block_tokens)).bytes();
+    const std::size_t values_at = main_values_at();
     for (std::size_t h = 0; h < n_kv_heads_; ++h) {
       for (std::size_t i = 0; i < k.rows(); ++i) {
         const std::size_t t = length_ + i;
@@ -117,7 +117,7 @@ class cache_contents : public cache_composition<Parts...> {
           exact_values.store(recent_.block(h, t) + exact_values_at(keys_wait), recent_.place(t),
                              value);
         } else {
-          main_values.store(main_.block(h, t) + main_values_at, main_.place(t), value);
+          main_values.store(main_.block(h, t) + values_at, main_.place(t), value);
         }
       }
     }
@@ -137,7 +137,7 @@ class cache_contents : public cache_composition<Parts...> {
         for (std::size_t h = 0; h < n_kv_heads_; ++h) {
           exact_values.load(recent_.block(h, t) + exact_values_at(keys_wait), recent_.place(t),
                             row);
-          main_values.store(main_.block(h, t) + main_values_at, main_.place(t), row);
+          main_values.store(main_.block(h, t) + values_at, main_.place(t), row);
         }
       }
     }

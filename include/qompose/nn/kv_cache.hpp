@@ -64,11 +64,9 @@ class kv_cache : detail::cache_contents<Parts...> {
   using composition::first_tokens;
   using composition::has_recent;
   using composition::is_per_channel;
-  using composition::key_residual;
   using composition::keys_wait;
   using composition::most_together;
   using composition::most_waiting;
-  using composition::value_residual;
   using composition::values_wait;
 
   using contents::capacity_;
@@ -409,7 +407,6 @@ class kv_cache : detail::cache_contents<Parts...> {
     value_entries_ = entries<value_codes>("values", data.value_entries);
     key_data_ = detail::transform_data_for<key_transform>(head_dim);
     value_data_ = detail::transform_data_for<value_transform>(head_dim);
-    key_end_ = value_end_ = first_tokens;
     if constexpr (first_tokens > 0) {
       first_ = detail::block_table(n_kv_heads, exact_tokens, exact_block_bytes(true, true),
                                    divide_up(std::min(first_tokens, capacity), exact_tokens));

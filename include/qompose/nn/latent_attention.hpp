@@ -186,26 +186,8 @@ void latent_attention(matrix_view<const float> q, const Cache& cache, const late
     throw shape_error("latent_attention: factors of rank " + std::to_string(factors.rank()) +
                       ", expected " + std::to_string(cache.rank()));
   }
-  if (q.cols() == 0 || q.cols() % kv_width != 0) {
-    throw shape_error("latent_attention: q has " + std::to_string(q.cols()) +
-                      " columns, expected a multiple of " + std::to_string(kv_width));
-  }
-  if (y.rows() != q.rows() || y.cols() != q.cols()) {
-    throw_shape_error("latent_attention: y", y.rows(), y.cols(), q.rows(), q.cols());
-  }
-  if (q.rows() > cache.length()) {
-    throw argument_error("latent_attention: " + std::to_string(q.rows()) +
-                         " queries, the cache holds " + std::to_string(cache.length()) + " tokens");
-  }
-  if (!options.sinks.empty() && options.sinks.size() != q.cols() / dim) {
-    throw shape_error("latent_attention: sinks: " + std::to_string(options.sinks.size()) +
-                      " logits, expected " + std::to_string(q.cols() / dim));
-  }
-  const bool has_bias = options.bias.rows() > 0;
-  if (has_bias && (options.bias.rows() != q.rows() || options.bias.cols() != cache.length())) {
-    throw_shape_error("latent_attention: bias", options.bias.rows(), options.bias.cols(), q.rows(),
-                      cache.length());
-  }
+  detail::require_attention_shapes("latent_attention", q, y, dim, kv_width, cache.length(),
+                                   options);
   if (options.rope != nullptr &&
       (!options.rope->has_pair_tables() || options.rope->head_dim() != dim ||
        options.rope->seq_len() < cache.length())) {
@@ -223,27 +205,10 @@ void latent_attention(matrix_view<const float> q, const Cache& cache, const late
   a.value_factors = factors.values();
   a.key_entries = cache.entries();
   a.head_dim = dim;
-  a.group = q.cols() / kv_width;
-  a.first = cache.length() - q.rows();
-  a.window = options.window;
-  a.is_causal = options.is_causal;
-  a.scale = options.scale != 0.0f ? options.scale : 1.0f / std::sqrt(static_cast<float>(dim));
-  a.soft_cap = options.soft_cap;
-  a.sink_logits = options.sinks.empty() ? nullptr : options.sinks.data();
-  a.bias = has_bias ? options.bias.data() : nullptr;
-  a.bias_stride = options.bias.row_stride();
-  a.q = q.data();
-  a.q_stride = q.row_stride();
-  a.y = y.data();
-  a.y_stride = y.row_stride();
+  detail::set_call(a, q, y, kv_width, cache.length(), options);
   if (options.rope != nullptr) {
     a.rotates = true;
-    a.rotates_halves = options.pairing == rope_pairing::half;
-    a.cosines = options.rope->cosines(0);
-    a.sines = options.rope->sines(0);
-    a.pair_cosines = options.rope->pair_cosines();
-    a.pair_sines = options.rope->pair_sines();
-    a.pair_stride = options.rope->pair_stride();
+    detail::set_rotation(a, *options.rope, options.pairing);
   }
 
   const std::size_t seen = a.first + 1;
