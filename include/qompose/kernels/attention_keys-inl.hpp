@@ -389,9 +389,9 @@ class KeyPanels {
   HWY_INLINE void Unscale(const std::uint8_t* keys, const std::uint8_t* panel,
                           float* floats) const {
     if constexpr (!Codes::is_scaled) return;
-    const VF inverse = hn::Set(DF(), 1.0f / FloatPanel<Codes>::kFactor);
     const std::size_t dim = block_.head_dim;
     if constexpr (Codes::is_per_channel) {
+      const VF inverse = hn::Set(DF(), 1.0f / FloatPanel<Codes>::kFactor);
       alignas(64) float scales[max_head_dim];
       alignas(64) float offsets[max_head_dim];
       ChannelScales(keys, scales, offsets);
