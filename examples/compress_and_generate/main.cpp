@@ -18,6 +18,7 @@
 #include <malloc.h>
 #endif
 
+#include "caches.hpp"
 #include "calibration_text.hpp"
 #include "evaluation.hpp"
 #include "job.hpp"
@@ -75,6 +76,7 @@ job make_job(const options& o, const std::optional<qp::tokenizer>& words,
   job.scored = make_evaluation(o, weights.config, words);
   job.context = o.context == 0 ? weights.config.seq_len : o.context;
   job.max_tokens = o.tokens;
+  job.depths = o.depths;
   job.sampling.temperature = o.temperature;
   job.sampling.seed = o.seed;
   if (o.generate) job.prompt = encode_prompt(o.prompt, *words, weights.config, job.context);
@@ -110,31 +112,41 @@ void release_memory() {
 #endif
 }
 
+/// What the other rows are compared with.
+bool is_baseline(const measurement& row) {
+  return row.recipe == f32::name && row.cache == f32::name;
+}
+
 std::vector<measurement> measure_all(const options& o, job& job) {
   std::optional<csv_file> csv;  // before anything is printed, as it may fail
-  if (!o.csv.empty()) csv.emplace(o.csv);
+  if (!o.csv.empty()) csv.emplace(o.csv, o.depths);
   print_header(o, job.original.weights);
-  const table shown(o.recipes);
+  const table shown(o.recipes, o.caches, o.depths);
+  std::vector<const cache_kind*> caches;
+  for (const std::string& name : o.caches) caches.push_back(find_cache(name));
   std::optional<measurement> baseline;
   std::vector<measurement> rows;
+  const auto take = [&](const measurement& row) {
+    if (rows.empty() && is_baseline(row)) baseline = row;
+    rows.push_back(row);
+    shown.print(row, baseline);
+    if (csv) csv->write(row, baseline);
+  };
   for (const std::string& name : o.recipes) {
-    const bool is_last = !o.generate && rows.size() + 1 == o.recipes.size();
-    visit_recipe(name, [&]<class Recipe>() { rows.push_back(measure<Recipe>(job, is_last)); });
+    const bool is_last = !o.generate && name == o.recipes.back();
+    visit_recipe(name, [&]<class Recipe>() { measure<Recipe>(job, caches, is_last, take); });
     release_memory();
-    if (name == f32::name) baseline = rows.back();
-    shown.print(rows.back(), baseline);
-    if (csv) csv->write(rows.back(), baseline);
   }
   return rows;
 }
 
 /// The fastest of the compressed recipes that stay within 10 % of the best perplexity: that of the
 /// baseline, where it was measured.
-std::string best_small(std::vector<measurement> rows) {
+measurement best_small(std::vector<measurement> rows) {
   const auto by_perplexity = [](const measurement& a, const measurement& b) {
     return a.perplexity < b.perplexity;
   };
-  const bool has_baseline = rows.front().recipe == f32::name;
+  const bool has_baseline = is_baseline(rows.front());
   const double reference =
       has_baseline ? rows.front().perplexity
                    : std::min_element(rows.begin(), rows.end(), by_perplexity)->perplexity;
@@ -145,12 +157,14 @@ std::string best_small(std::vector<measurement> rows) {
     if (is_good && (best == nullptr || row.generated_speed > best->generated_speed)) best = &row;
   }
   if (best == nullptr) best = &*std::min_element(rows.begin(), rows.end(), by_perplexity);
-  return std::string(best->recipe);
+  return *best;
 }
 
-void generate_with(const std::string& recipe, const options& o, job& job,
+void generate_with(const measurement& best, const options& o, job& job,
                    const qp::tokenizer& words) {
-  std::printf("\n%s continues the prompt, ", recipe.c_str());
+  const std::string recipe(best.recipe);
+  const cache_kind& cache = *find_cache(best.cache);
+  std::printf("\n%s with the cache %s continues the prompt, ", recipe.c_str(), cache.name.data());
   if (o.temperature == 0) {
     std::printf("greedily:\n\n");
   } else {
@@ -168,7 +182,8 @@ void generate_with(const std::string& recipe, const options& o, job& job,
     return true;
   };
   std::vector<qp::token_id> ids;
-  visit_recipe(recipe, [&]<class Recipe>() { ids = generate_text<Recipe>(job, show_token); });
+  visit_recipe(recipe,
+               [&]<class Recipe>() { ids = generate_text<Recipe>(job, cache, show_token); });
   show(stream.finish());
   show("\n");
   if (!o.print_ids) return;
@@ -178,7 +193,7 @@ void generate_with(const std::string& recipe, const options& o, job& job,
 }
 
 void run(const options& o) {
-  if (o.list) return print_recipes();
+  if (o.list) return print_list();
   qp::model_weights weights = qp::load_model(o.model);
   const std::optional<qp::tokenizer> words = find_tokenizer(o, weights.config);
   job job = make_job(o, words, std::move(weights));

@@ -9,6 +9,7 @@
 #include <limits>
 #include <string_view>
 
+#include "caches.hpp"
 #include "recipes.hpp"
 #include "threads.hpp"
 
@@ -24,18 +25,26 @@ std::string known_recipes() {
 }
 
 /// Each name once; the baseline first, because the other rows are compared with it.
-std::vector<std::string> checked_recipes(const std::vector<std::string>& names) {
+/// @param is_known  (name) -> whether there is such a one
+std::vector<std::string> checked_names(const std::vector<std::string>& names, const char* what,
+                                       bool (*is_known)(const std::string&),
+                                       const std::string& known) {
   std::vector<std::string> result;
   for (const std::string& name : names) {
-    if (!visit_recipe(name, []<class Recipe>() {})) {
-      throw usage_error("unknown recipe '" + name + "'; there are " + known_recipes());
+    if (!is_known(name)) {
+      throw usage_error("unknown " + std::string(what) + " '" + name + "'; there are " + known);
     }
     if (std::find(result.begin(), result.end(), name) == result.end()) result.push_back(name);
   }
   std::stable_partition(result.begin(), result.end(),
-                        [](const std::string& name) { return name == f32::name; });
+                        [](const std::string& name) { return name == "f32"; });
   return result;
 }
+
+bool is_recipe(const std::string& name) {
+  return visit_recipe(name, []<class Recipe>() {});
+}
+bool is_cache(const std::string& name) { return find_cache(name) != nullptr; }
 
 std::vector<std::string> split(std::string_view text) {
   std::vector<std::string> parts;
@@ -59,6 +68,7 @@ std::optional<options> parse_options(int argc, char** argv) {
   options o;
   o.threads = default_threads();
   std::string recipes(default_recipes);
+  std::string caches(default_caches);
   bool no_generate = false;
 
   CLI::App app(
@@ -77,6 +87,15 @@ std::optional<options> parse_options(int argc, char** argv) {
   app.add_option("--recipes", recipes, "Comma-separated list; f32 is the uncompressed model")
       ->type_name("NAMES")
       ->capture_default_str();
+  app.add_option("--kv", caches, "Comma-separated list of caches of keys and values; f32 is exact")
+      ->type_name("NAMES")
+      ->capture_default_str();
+  app.add_option("--depths", o.depths,
+                 "Comma-separated list, such as 512,2048,8192: after how many tokens to time "
+                 "generation once more")
+      ->type_name("LIST")
+      ->delimiter(',')
+      ->check(count_from(1));
   app.add_option("--prompt", o.prompt, "The beginning of the text")
       ->type_name("TEXT")
       ->capture_default_str();
@@ -109,7 +128,7 @@ std::optional<options> parse_options(int argc, char** argv) {
       ->excludes(text);
   app.add_flag("--print-ids", o.print_ids, "Print the generated token ids on one line, the last");
   app.add_flag("--no-generate", no_generate, "Only the table");
-  app.add_flag("--list", o.list, "List all recipes with their bits per weight, and stop");
+  app.add_flag("--list", o.list, "List all recipes and caches with their bits, and stop");
   app.add_option("--csv", o.csv, "Write the table to this file as well")->type_name("FILE");
 
   try {
@@ -125,7 +144,10 @@ std::optional<options> parse_options(int argc, char** argv) {
     throw usage_error("--temperature: " + std::to_string(o.temperature) +
                       ", expected 0 or a positive number");
   }
-  o.recipes = checked_recipes(split(recipes));
+  o.recipes = checked_names(split(recipes), "recipe", is_recipe, known_recipes());
+  o.caches = checked_names(split(caches), "cache", is_cache, known_caches());
+  std::sort(o.depths.begin(), o.depths.end());
+  o.depths.erase(std::unique(o.depths.begin(), o.depths.end()), o.depths.end());
   if (o.model.empty() && !o.list) {
     throw usage_error("--model is missing; scripts/demo fetches one and names it");
   }

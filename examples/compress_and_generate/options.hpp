@@ -19,6 +19,8 @@ struct options {
   std::filesystem::path model;
   std::filesystem::path tokenizer;
   std::vector<std::string> recipes;  ///< known names, each once, the baseline first
+  std::vector<std::string> caches;   ///< the same
+  std::vector<std::size_t> depths;   ///< ascending
   std::string prompt = "Once upon a time";
   std::size_t tokens = 128;
   float temperature = 0.0f;

@@ -4,7 +4,7 @@
 
 namespace demo {
 
-template measurement measure<f32>(job&, bool);
-template std::vector<qp::token_id> generate_text<f32>(job&, const on_token&);
+template void measure<f32>(job&, std::span<const cache_kind* const>, bool, const on_row&);
+template std::vector<qp::token_id> generate_text<f32>(job&, const cache_kind&, const on_token&);
 
 }  // namespace demo

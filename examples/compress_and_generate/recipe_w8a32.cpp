@@ -4,7 +4,7 @@
 
 namespace demo {
 
-template measurement measure<w8a32>(job&, bool);
-template std::vector<qp::token_id> generate_text<w8a32>(job&, const on_token&);
+template void measure<w8a32>(job&, std::span<const cache_kind* const>, bool, const on_row&);
+template std::vector<qp::token_id> generate_text<w8a32>(job&, const cache_kind&, const on_token&);
 
 }  // namespace demo

@@ -19,9 +19,6 @@ namespace demo {
 
 namespace qp = qompose;
 
-/// Half the cache of floats: keys and values are the one part that grows with the text.
-using small_cache = qp::kv_cache<qp::keys<qp::a8_token>, qp::values<qp::a8_token>>;
-
 /// Fits the scales of 4-bit groups; finer grids gain next to nothing, and the last bit of squared
 /// error makes perplexity worse again.
 inline constexpr qp::mse_search four_bit_rule{.grid = 8, .lowest_ratio = 0.7f, .turns = 0};

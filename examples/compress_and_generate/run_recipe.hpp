@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <chrono>
 #include <cstddef>
+#include <random>
 #include <span>
 #include <string>
 #include <type_traits>
@@ -18,6 +19,7 @@
 #include "qompose/decoder/decoder.hpp"
 #include "qompose/decoder/generate.hpp"
 #include "qompose/decoder/perplexity.hpp"
+#include "qompose/decoder/with_cache.hpp"
 #include "recipes.hpp"
 
 namespace demo {
@@ -50,9 +52,9 @@ qp::decoder<Recipe> compress(job& job, bool is_last) {
   return model;
 }
 
-template <class Recipe>
-qp::perplexity_result score(const qp::decoder<Recipe>& model, const job& job) {
-  progress shown(std::string(Recipe::name) + ": perplexity");
+template <class Model>
+qp::perplexity_result score(const Model& model, const job& job, const std::string& name) {
+  progress shown(name + ": perplexity");
   const auto update = [&](std::size_t done, std::size_t total) { shown.update(done, total); };
   const evaluation& e = job.scored;
   return e.by_line
@@ -61,8 +63,8 @@ qp::perplexity_result score(const qp::decoder<Recipe>& model, const job& job) {
 }
 
 /// Tokens a second of a prompt that passes the model at once.
-template <class Recipe>
-double prompt_speed(const qp::decoder<Recipe>& model, const job& job) {
+template <class Model>
+double prompt_speed(const Model& model, const job& job) {
   const std::size_t n = std::min(benchmark::prompt_tokens, job.context);
   const std::vector<qp::token_id> tokens = job.scored.sample(n);
   auto state = model.start(n);
@@ -74,51 +76,98 @@ double prompt_speed(const qp::decoder<Recipe>& model, const job& job) {
   return static_cast<double>(n) / median(times);
 }
 
-/// Tokens a second of a text that is generated greedily, one token at a time.
-template <class Recipe>
-double generated_speed(const qp::decoder<Recipe>& model, const job& job) {
-  const std::size_t first = std::min(benchmark::start_tokens, job.context / 2);
-  const std::size_t n = std::min(benchmark::generated_tokens, job.context - first);
-  auto state = model.start(first + n);
+/// Tokens a second of n tokens that follow a first one greedily.
+template <class Model, class State>
+double next_tokens_speed(const Model& model, State& state, qp::token_id first, std::size_t n,
+                         const job& job) {
   qp::sampler choose(qp::sampling_options{});
-  auto logits = model.forward(job.scored.sample(first), state, qp::logits_for::last, job.run);
+  qp::token_id next = first;
   std::vector<double> times;
   for (std::size_t i = 0; i < n; ++i) {
     times.push_back(seconds([&] {
-      const qp::token_id next = choose({logits.data(), logits.cols()}, {});
-      logits = model.forward(std::span(&next, 1), state, qp::logits_for::last, job.run);
+      const auto logits = model.forward(std::span(&next, 1), state, qp::logits_for::last, job.run);
+      next = choose({logits.data(), logits.cols()}, {});
     }));
   }
   return 1.0 / median(times);
 }
 
-template <class Recipe>
-measurement measure(job& job, bool is_last) {
-  const qp::decoder<Recipe> model = compress<Recipe>(job, is_last);
+/// Tokens a second of a text that is generated one token at a time.
+template <class Model>
+double generated_speed(const Model& model, const job& job) {
+  const std::size_t first = std::min(benchmark::start_tokens, job.context / 2);
+  const std::size_t n = std::min(benchmark::generated_tokens, job.context - first);
+  auto state = model.start(first + n);
+  const std::vector<qp::token_id> tokens = job.scored.sample(first + 1);
+  model.forward(std::span(tokens).first(first), state, qp::logits_for::last, job.run);
+  return next_tokens_speed(model, state, tokens.back(), n, job);
+}
+
+/// The same after `depth` tokens. These are random keys and values, so that the time does not have
+/// to be waited for in which the model reads a long text, which may be longer than any that it was
+/// trained for.
+template <class Model>
+double speed_at_depth(const Model& model, const cache_kind& cache, std::size_t depth,
+                      const job& job) {
   const qp::decoder_config& config = model.config();
+  constexpr std::size_t batch = 256;
+  const std::size_t context = depth + benchmark::tokens_at_depth;
+  qp::session<qp::any_cache> state(config, context, batch,
+                                   cache.choice.make(config, context, batch, nullptr));
+  const std::size_t width = config.n_kv_heads * config.head_dim;
+  std::mt19937 bits;
+  std::normal_distribution<float> normal;
+  std::vector<float> rows(batch * width);
+  for (float& x : rows) x = normal(bits);
+  for (std::size_t done = 0; done < depth; done += batch) {
+    const qp::matrix_view<const float> some(rows.data(), std::min(batch, depth - done), width);
+    for (qp::any_cache& layer : state.caches) layer.append(some, some);
+    state.advance(some.rows());
+  }
+  return next_tokens_speed(model, state, job.scored.sample(1)[0], benchmark::tokens_at_depth, job);
+}
+
+template <class Recipe>
+measurement measure_with(const qp::decoder<Recipe>& model, const cache_kind& cache, job& job) {
+  const qp::decoder_config& config = model.config();
+  const qp::with_cache cached(model, cache.choice);
   measurement row;
   row.recipe = Recipe::name;
+  row.cache = cache.name;
   row.storage_bytes = model.storage_bytes();
   row.bits_per_weight =
       8.0 * static_cast<double>(model.storage_bytes()) / static_cast<double>(model.parameters());
   row.cache_bytes =
       static_cast<std::size_t>(static_cast<double>(config.n_layers) *
-                               Recipe::cache::bytes_per_token(config.n_kv_heads, config.head_dim));
-  row.prompt_speed = prompt_speed(model, job);
-  row.generated_speed = generated_speed(model, job);
-  const qp::perplexity_result quality = score(model, job);
+                               cache.choice.bytes_per_token(config.n_kv_heads, config.head_dim));
+  row.prompt_speed = prompt_speed(cached, job);
+  row.generated_speed = generated_speed(cached, job);
+  for (const std::size_t depth : job.depths) {
+    row.depth_speeds.push_back(speed_at_depth(model, cache, depth, job));
+  }
+  const qp::perplexity_result quality =
+      score(cached, job, std::string(Recipe::name) + ", " + std::string(cache.name));
   row.mean_nll = quality.mean_nll;
   row.perplexity = quality.perplexity();
   return row;
 }
 
 template <class Recipe>
-std::vector<qp::token_id> generate_text(job& job, const on_token& callback) {
+void measure(job& job, std::span<const cache_kind* const> caches, bool is_last,
+             const on_row& callback) {
+  const qp::decoder<Recipe> model = compress<Recipe>(job, is_last);
+  for (const cache_kind* cache : caches) callback(measure_with(model, *cache, job));
+}
+
+template <class Recipe>
+std::vector<qp::token_id> generate_text(job& job, const cache_kind& cache,
+                                        const on_token& callback) {
   qp::generate_options options;
   options.max_tokens = job.max_tokens;
   options.sampling = job.sampling;
   options.context = job.context;
-  return qp::generate(compress<Recipe>(job, true), std::span(job.prompt), options, callback,
+  const qp::decoder<Recipe> model = compress<Recipe>(job, true);
+  return qp::generate(qp::with_cache(model, cache.choice), std::span(job.prompt), options, callback,
                       job.run);
 }
 

@@ -4,6 +4,7 @@
 /// @file
 /// @brief Rows for people (stdout) and for programs (CSV).
 
+#include <cstddef>
 #include <filesystem>
 #include <fstream>
 #include <optional>
@@ -18,8 +19,10 @@ namespace demo {
 class table {
  public:
   /// Prints the header.
-  /// @param recipes  names of the rows to come, for the width of the first column
-  explicit table(const std::vector<std::string>& recipes);
+  /// @param recipes, caches  names of the rows to come, for the width of their columns
+  /// @param depths           of the speeds that rows have
+  table(const std::vector<std::string>& recipes, const std::vector<std::string>& caches,
+        const std::vector<std::size_t>& depths);
 
   /// Prints a row.
   /// @param baseline  what it is compared with, if that was measured
@@ -36,7 +39,8 @@ class csv_file {
  public:
   /// Writes the header.
   /// @throws qompose::file_error
-  explicit csv_file(const std::filesystem::path& path);
+  /// @param depths  of the speeds that rows have
+  csv_file(const std::filesystem::path& path, const std::vector<std::size_t>& depths);
 
   /// Writes a row.
   /// @throws qompose::file_error
@@ -52,7 +56,7 @@ class csv_file {
 /// What the columns mean, below the table.
 void print_footnotes(const job& job);
 
-/// All recipes, for `--list`.
-void print_recipes();
+/// All recipes and caches, for `--list`.
+void print_list();
 
 }  // namespace demo

@@ -15,6 +15,7 @@
 #include "qompose/decoder/perplexity.hpp"
 #include "qompose/decoder/rebalance.hpp"
 #include "qompose/decoder/sampling.hpp"
+#include "qompose/decoder/with_cache.hpp"
 #include "qompose/io/cache_file.hpp"
 #include "qompose/io/layer_file.hpp"
 #include "qompose/io/matrix_file.hpp"

@@ -11,6 +11,7 @@
 
 #if HWY_ONCE
 #include "qompose/nn/activation_statistics.hpp"
+#include "qompose/nn/any_cache.hpp"
 #include "qompose/nn/attention.hpp"
 #include "qompose/nn/compress.hpp"
 #include "qompose/nn/conv2d.hpp"

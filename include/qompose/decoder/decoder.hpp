@@ -19,6 +19,7 @@
 #include "qompose/core/executor.hpp"
 #include "qompose/core/matrix_view.hpp"
 #include "qompose/core/token.hpp"
+#include "qompose/decoder/cache_choice.hpp"
 #include "qompose/decoder/config.hpp"
 #include "qompose/decoder/model_recipe.hpp"
 #include "qompose/decoder/session.hpp"
@@ -113,18 +114,23 @@ class decoder {
   [[nodiscard]] QOMPOSE_INLINE session_type
   start(std::size_t context, std::size_t max_batch = 256,
         std::shared_ptr<block_pool> pool = nullptr) const {
-    if (context == 0 || context > config().seq_len) {
-      throw argument_error("decoder: context of " + std::to_string(context) +
-                           " tokens, the model takes 1.." + std::to_string(config().seq_len));
-    }
-    if (max_batch == 0) throw argument_error("decoder: max_batch is 0, expected at least 1");
+    require_sizes(context, max_batch);
     return session_type(config(), context, std::min(max_batch, context), std::move(pool));
+  }
+  /// The same with caches chosen at run time, whatever those of the recipe are.
+  [[nodiscard]] QOMPOSE_INLINE session<any_cache> start(
+      const cache_choice& caches, std::size_t context, std::size_t max_batch = 256,
+      std::shared_ptr<block_pool> pool = nullptr) const {
+    require_sizes(context, max_batch);
+    max_batch = std::min(max_batch, context);
+    return {config(), context, max_batch,
+            caches.make(config(), context, max_batch, std::move(pool))};
   }
 
   /// Appends tokens to a sequence.
   ///
   /// @param tokens   ids in 0 .. vocab_size - 1, at least one
-  /// @param state    a session of this decoder
+  /// @param state    a session of this decoder, over its caches or any other ones
   /// @param which    `last`: logits of the last token; `all`: of every token, of which there may
   ///                 then be at most `state.max_batch()`
   /// @param run      who runs the pieces; the result does not depend on it
@@ -136,8 +142,9 @@ class decoder {
   ///         changed then
   /// @throws qompose::out_of_blocks if the pool of a cache in pages has too few blocks; the session
   ///         then holds the batches of tokens that had passed the model before
-  template <executor Executor = serial, class Observer = no_observer, class Isa = isa_tag>
-  matrix_view<const float> forward(std::span<const token_id> tokens, session_type& state,
+  template <executor Executor = serial, class Observer = no_observer, class Isa = isa_tag,
+            class Cache>
+  matrix_view<const float> forward(std::span<const token_id> tokens, session<Cache>& state,
                                    logits_for which = logits_for::last, const Executor& run = {},
                                    const Observer& observe = {}) const {
     check(tokens, state, which);
@@ -170,7 +177,15 @@ class decoder {
     return {values.data(), values.size()};
   }
 
-  QOMPOSE_INLINE void check(std::span<const token_id> tokens, const session_type& state,
+  QOMPOSE_INLINE void require_sizes(std::size_t context, std::size_t max_batch) const {
+    if (context == 0 || context > config().seq_len) {
+      throw argument_error("decoder: context of " + std::to_string(context) +
+                           " tokens, the model takes 1.." + std::to_string(config().seq_len));
+    }
+    if (max_batch == 0) throw argument_error("decoder: max_batch is 0, expected at least 1");
+  }
+  template <class Cache>
+  QOMPOSE_INLINE void check(std::span<const token_id> tokens, const session<Cache>& state,
                             logits_for which) const {
     if (tokens.empty()) throw argument_error("decoder: no tokens, expected at least one");
     if (tokens.size() > state.context() - state.length()) {
@@ -191,8 +206,8 @@ class decoder {
     }
   }
 
-  template <class Executor, class Observer, class Isa>
-  void run_blocks(std::span<const token_id> tokens, session_type& state, const Executor& run,
+  template <class Executor, class Observer, class Isa, class Cache>
+  void run_blocks(std::span<const token_id> tokens, session<Cache>& state, const Executor& run,
                   const Observer& observe) const {
     const decoder_config& c = config();
     const std::size_t n = tokens.size();
@@ -214,7 +229,7 @@ class decoder {
     embed(tokens, x);
     for (std::size_t layer = 0; layer < c.n_layers; ++layer) {
       const auto& block = weights_.blocks[layer];
-      auto& cache = state.caches[layer];
+      Cache& cache = state.caches[layer];
 
       rms_norm<Executor, Isa>(x, view(block.attention_norm), c.rms_norm_eps, normed, run);
       observe("attention_norm", layer, normed);
@@ -246,8 +261,9 @@ class decoder {
   }
 
   /// What attention is asked for in a layer.
+  template <class Cache>
   QOMPOSE_INLINE attention_options attention_of(std::size_t layer,
-                                                const session_type& state) const noexcept {
+                                                const session<Cache>& state) const noexcept {
     attention_options options;
     if (!config().windows.empty()) options.window = config().windows[layer];
     options.soft_cap = config().attention_soft_cap;
