@@ -68,3 +68,50 @@ TEST_CASE("cache file: what does not fit is refused", "[io][cache]") {
   file.write(edited);
   CHECK_THROWS_WITH(qp::load<cache_type>(edited), contains("the key of token 0, head 0"));
 }
+
+TEST_CASE("cache file: padding that would spoil results is refused", "[io][cache]") {
+  // 20 tokens of a block of 64: the bits of a NaN where no token is.
+  const temporary_folder folder;
+  const std::filesystem::path path = folder / "cache.safetensors";
+  const std::filesystem::path edited = folder / "edited.safetensors";
+  const matrix x = random_matrix(20, 64, 1);
+  using cache_type = qp::kv_cache<qp::keys<qp::fp16>, qp::values<qp::fp16>>;
+  cache_type cache(2, 32, 30);
+  cache.append(x.view(), x.view());
+  qp::save(path, cache);
+  const std::size_t half = cache_type::block_bytes(32) / 2;
+  for (const std::size_t at : {half - 2, 2 * half - 2}) {
+    edited_safetensors file(path);
+    file.put<std::uint16_t>("main", at, 0x7e00);
+    file.write(edited);
+    CHECK_THROWS_WITH(qp::load<cache_type>(edited), contains("padding holds"));
+  }
+}
+
+TEST_CASE("cache file: elements apart that lie outside their head are refused", "[io][cache]") {
+  using channels = qp::quant<qp::int4, qp::per_channel, qp::scale<qp::fp16>>;
+  using token = qp::quant<qp::int8, qp::per_token>;
+  using apart = qp::outliers<qp::outlier_elements<1>>;
+  using cache_type =
+      qp::kv_cache<qp::keys<channels, qp::residual<64>, apart>, qp::values<token, apart>>;
+  const temporary_folder folder;
+  const std::filesystem::path path = folder / "cache.safetensors";
+  const std::filesystem::path edited = folder / "edited.safetensors";
+  const matrix x = random_matrix(64, 32, 1);
+  cache_type cache(1, 32, 64);
+  cache.append(x.view(), x.view());
+  qp::save(path, cache);
+  CHECK(tokens_in(qp::load<cache_type>(path)) == tokens_in(cache));
+
+  const qp::detail::key_block<qp::detail::cache_codes<channels, 1>> keys({32, 64});
+  const qp::detail::value_block<qp::detail::cache_codes<token, 1>> values({32, 64});
+  const auto refuses = [&](std::size_t at, std::uint16_t value) {
+    edited_safetensors file(path);
+    file.put<std::uint16_t>("main", at, value);
+    file.write(edited);
+    CHECK_THROWS_WITH(qp::load<cache_type>(edited), contains("lies outside its head"));
+  };
+  refuses(keys.outliers_at(), 32 * 16);
+  refuses(keys.outlier_starts_at() + 2, 33);  // where those of the second panel begin
+  refuses(keys.bytes() + values.outliers_at(), 32);
+}

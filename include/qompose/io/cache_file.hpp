@@ -136,7 +136,11 @@ struct cache_file {
           }
         }
       }
+      if (!cache.has_sound_places()) {
+        throw file_error("an element that is kept apart lies outside its head");
+      }
       require_finite_tokens(cache);
+      if (!cache.is_finite()) throw value_error("padding holds a number that is not finite");
       return cache;
     });
   }

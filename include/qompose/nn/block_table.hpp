@@ -169,6 +169,16 @@ class block_table {
   /// Blocks of a head, and bytes of a block.
   [[nodiscard]] QOMPOSE_INLINE std::size_t count() const noexcept { return count_; }
   [[nodiscard]] QOMPOSE_INLINE std::size_t block_bytes() const noexcept { return bytes_; }
+  /// Whether something is true of all blocks.
+  template <class Is>
+  [[nodiscard]] QOMPOSE_INLINE bool all_of(Is&& is) const {
+    for (std::size_t h = 0; h < n_heads_; ++h) {
+      for (std::size_t i = 0; i < count_; ++i) {
+        if (!is(blocks_.data()[h * most_ + i])) return false;
+      }
+    }
+    return true;
+  }
   /// For the kernels.
   [[nodiscard]] QOMPOSE_INLINE cache_region region() const noexcept {
     return {blocks_.data(), most_, tokens_, first_};

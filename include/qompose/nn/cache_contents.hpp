@@ -163,6 +163,34 @@ class cache_contents : public cache_composition<Parts...> {
     }
   }
 
+  /// Whether the elements of blocks that are kept apart lie within the heads, whoever has written
+  /// the blocks.
+  [[nodiscard]] QOMPOSE_INLINE bool has_sound_places() const {
+    return all_blocks([](const auto& store, const std::byte* at)
+                          QOMPOSE_FLATTEN { return store.has_sound_places(at); });
+  }
+  /// Whether all numbers in blocks are finite, those of padding too, which kernels read.
+  [[nodiscard]] QOMPOSE_INLINE bool is_finite() const {
+    return all_blocks([](const auto& store, const std::byte* at)
+                          QOMPOSE_FLATTEN { return store.is_finite(at); });
+  }
+  /// Whether `is(store, block)` holds for the keys, and the values, of all blocks.
+  template <class Is>
+  [[nodiscard]] QOMPOSE_INLINE bool all_blocks(Is&& is) const {
+    const key_store<exact_key_codes> exact_keys(geometry(exact_tokens), nullptr);
+    const value_store<exact_value_codes> exact_values(geometry(exact_tokens), nullptr);
+    const key_store<key_codes> main_keys(geometry(block_tokens), key_entries_.data());
+    const value_store<value_codes> main_values(geometry(block_tokens), value_entries_.data());
+    return first_.all_of([&](const std::byte* block) QOMPOSE_FLATTEN {
+      return is(exact_keys, block) && is(exact_values, block + exact_values_at(true));
+    }) && main_.all_of([&](const std::byte* block) QOMPOSE_FLATTEN {
+      return is(main_keys, block) && is(main_values, block + main_values_at());
+    }) && recent_.all_of([&](const std::byte* block) QOMPOSE_FLATTEN {
+      return (!keys_wait || is(exact_keys, block)) &&
+             (!values_wait || is(exact_values, block + exact_values_at(keys_wait)));
+    });
+  }
+
   /// Quantizes the blocks whose tokens have all come.
   QOMPOSE_INLINE void close_blocks(key_store<key_codes>& main_keys,
                                    const key_store<exact_key_codes>& exact_keys) {

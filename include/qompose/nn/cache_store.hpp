@@ -5,6 +5,7 @@
 /// @brief Keys and values into the blocks of a cache, and exact ones out of them again.
 
 #include <algorithm>
+#include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
@@ -66,6 +67,30 @@ template <class Format>
   typename Format::storage_type code;
   std::memcpy(&code, at + i * sizeof(code), sizeof(code));
   return Format::decode(code);
+}
+
+/// Whether `count` stored numbers are finite.
+template <class Format>
+[[nodiscard]] QOMPOSE_INLINE bool are_finite(const std::byte* at, std::size_t count) noexcept {
+  for (std::size_t i = 0; i < count; ++i) {
+    if (!std::isfinite(load_number<Format>(at, i))) return false;
+  }
+  return true;
+}
+
+/// Whether all codes of a panel stand for finite numbers.
+template <class Codes>
+[[nodiscard]] QOMPOSE_INLINE bool is_finite_panel(const std::byte* panel,
+                                                  std::size_t columns) noexcept {
+  if constexpr (!Codes::is_learned) {
+    for (std::size_t k = 0; k < columns; ++k) {
+      for (std::size_t lane = 0; lane < panel_rows; ++lane) {
+        const auto code = panel_column<Codes>::get(panel, k, lane);
+        if (!std::isfinite(Codes::element::decode(code))) return false;
+      }
+    }
+  }
+  return true;
 }
 
 [[nodiscard]] QOMPOSE_INLINE cache_outlier load_outlier(const std::byte* at,
@@ -239,6 +264,44 @@ class key_store {
       }
     }
   }
+  /// Whether all numbers of a block are finite, those of padding too.
+  [[nodiscard]] bool is_finite(const std::byte* block) const noexcept {
+    for (std::size_t t = 0; t < block_.tokens; t += panel_rows) {
+      const std::byte* panel = block + block_.panel_at(t);
+      if (!is_finite_panel<Codes>(panel + block_.codes_at(), block_.columns())) return false;
+      if constexpr (!Codes::is_per_channel) {
+        if (!has_finite_scales(panel, block_.template groups<Codes>() * panel_rows, panel_rows)) {
+          return false;
+        }
+      }
+    }
+    if constexpr (Codes::is_per_channel) {
+      if (!has_finite_scales(block, block_.padded_dim(), 0)) return false;
+    }
+    for (std::size_t i = 0; i < block_.outliers(); ++i) {
+      const cache_outlier outlier = load_outlier(block + block_.outliers_at(), i);
+      if (!std::isfinite(fp16::decode(outlier.lacking))) return false;
+    }
+    return true;
+  }
+  /// Whether the elements of a block that are kept apart lie within the head.
+  [[nodiscard]] bool has_sound_places(const std::byte* block) const noexcept {
+    if constexpr (Codes::outliers > 0 && Codes::is_per_channel) {
+      std::uint16_t last = 0;
+      for (std::size_t panel = 0; panel <= block_.tokens / panel_rows; ++panel) {
+        std::uint16_t start;
+        std::memcpy(&start, block + block_.outlier_starts_at() + panel * sizeof(start),
+                    sizeof(start));
+        if (start < last || start > block_.outliers()) return false;
+        last = start;
+      }
+    }
+    for (std::size_t i = 0; i < block_.outliers(); ++i) {
+      const cache_outlier outlier = load_outlier(block + block_.outliers_at(), i);
+      if (outlier.place >= block_.head_dim * panel_rows) return false;
+    }
+    return true;
+  }
   /// One element of it.
   [[nodiscard]] float element(const std::byte* block, std::size_t place,
                               std::size_t d) const noexcept {
@@ -258,6 +321,17 @@ class key_store {
   }
 
  private:
+  [[nodiscard]] bool has_finite_scales(const std::byte* at, std::size_t count,
+                                       std::size_t outers) const noexcept {
+    if constexpr (Codes::is_scaled) {
+      if (!are_finite<typename Codes::scale_format>(at + block_.scales_at(), count)) return false;
+    }
+    if constexpr (Codes::has_offset) {
+      if (!are_finite<typename Codes::offset_format>(at + block_.offsets_at(), count)) return false;
+    }
+    if constexpr (Codes::has_outer) return are_finite<fp32>(at + block_.outer_at(), outers);
+    return true;
+  }
   /// The panel that element i of those kept apart belongs to.
   [[nodiscard]] std::size_t panel_of(const std::byte* block, std::size_t i) const noexcept {
     if constexpr (!Codes::is_per_channel) return i / Codes::outliers / panel_rows;
@@ -339,6 +413,37 @@ class value_store {
           load_outlier(values + block_.outliers_at(), place * Codes::outliers + i);
       x[outlier.place] += fp16::decode(outlier.lacking);
     }
+  }
+
+  /// These are as those of keys.
+  [[nodiscard]] bool is_finite(const std::byte* values) const noexcept {
+    for (std::size_t d = 0; d < block_.padded_dim(); d += panel_rows) {
+      if (!is_finite_panel<Codes>(values + block_.panel_at(d), block_.tokens)) return false;
+    }
+    const std::size_t count = block_.template groups<Codes>() * block_.tokens;
+    if constexpr (Codes::is_scaled) {
+      if (!are_finite<typename Codes::scale_format>(values + block_.scales_at(0), count))
+        return false;
+    }
+    if constexpr (Codes::has_offset) {
+      if (!are_finite<typename Codes::offset_format>(values + block_.offsets_at(0), count)) {
+        return false;
+      }
+    }
+    if constexpr (Codes::has_outer) {
+      if (!are_finite<fp32>(values + block_.outer_at(), block_.tokens)) return false;
+    }
+    for (std::size_t i = 0; i < block_.tokens * Codes::outliers; ++i) {
+      const cache_outlier outlier = load_outlier(values + block_.outliers_at(), i);
+      if (!std::isfinite(fp16::decode(outlier.lacking))) return false;
+    }
+    return true;
+  }
+  [[nodiscard]] bool has_sound_places(const std::byte* values) const noexcept {
+    for (std::size_t i = 0; i < block_.tokens * Codes::outliers; ++i) {
+      if (load_outlier(values + block_.outliers_at(), i).place >= block_.head_dim) return false;
+    }
+    return true;
   }
 
  private:

@@ -340,6 +340,10 @@ class kv_cache : detail::cache_contents<Parts...> {
     value_end_ = state.value_end;
   }
 
+  /// For files: whether what others have written to blocks can be read.
+  using contents::has_sound_places;
+  using contents::is_finite;
+
   /// What the attention kernels read; for `attention`.
   /// @param regions  room for three, to which the arguments point
   [[nodiscard]] QOMPOSE_INLINE detail::attention_arguments attention_arguments(

@@ -42,8 +42,8 @@ class row_outliers {
 
  private:
   std::size_t count_ = 0;
-  std::size_t indices_[kCount];
-  float values_[kCount];
+  std::size_t indices_[kCount] = {};
+  float values_[kCount] = {};
 };
 
 }  // namespace qompose::detail
