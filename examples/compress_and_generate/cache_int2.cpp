@@ -8,10 +8,8 @@ cache_kind int2_cache() {
   using keys = qp::quant<qp::uint2, qp::per_channel, qp::scale<qp::fp16>, qp::minimum<qp::fp16>>;
   using values =
       qp::quant<qp::uint2, qp::per_group<32>, qp::scale<qp::fp16>, qp::minimum<qp::fp16>>;
-  return {
-      "int2",
-      "uint2 with minima, keys per channel, values in groups of 32, 128 newest tokens exact (KIVI)",
-      choose<qp::keys<keys, qp::residual<128>>, qp::values<values, qp::residual<128>>>()};
+  return {"int2", "KIVI: uint2 with minima, keys per channel, values in groups of 32",
+          choose<qp::keys<keys, qp::residual<128>>, qp::values<values, qp::residual<128>>>()};
 }
 
 }  // namespace demo

@@ -5,12 +5,13 @@
 namespace demo {
 
 cache_kind int3_cache() {
-  using keys = qp::quant<qp::uint3, qp::per_channel, qp::scale<qp::fp16>, qp::minimum<qp::fp16>>;
-  using values =
-      qp::quant<qp::uint3, qp::per_group<32>, qp::scale<qp::fp16>, qp::minimum<qp::fp16>>;
-  return {"int3",
-          "uint3 with minima, keys per channel, values in groups of 32, 128 newest tokens exact",
-          choose<qp::keys<keys, qp::residual<128>>, qp::values<values, qp::residual<128>>>()};
+  using channel = qp::quant<qp::uint3, qp::per_channel, qp::scale<qp::fp16>, qp::minimum<qp::fp16>>;
+  using token = qp::quant<qp::uint3, qp::per_token, qp::scale<qp::fp16>, qp::minimum<qp::fp16>>;
+  return {"int3", "uint3 as int4, and four elements of each channel and 128 tokens apart",
+          choose<qp::keys<channel, qp::before_rope, qp::residual<128>,
+                          qp::outliers<qp::outlier_elements<4>>>,
+                 qp::values<token, qp::transform<qp::hadamard>, qp::residual<128>>,
+                 qp::exact_first<4>>()};
 }
 
 }  // namespace demo

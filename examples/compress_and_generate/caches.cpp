@@ -7,12 +7,14 @@
 namespace demo {
 
 const std::vector<cache_kind>& all_caches() {
-  static const std::vector<cache_kind> all = {
-      f32_cache(),   f16_cache(),          bf16_cache(),
-      int8_cache(),  fp8_cache(),          mxfp8_cache(),
-      int4_cache(),  int4_minimum_cache(), int4_symmetric_cache(),
-      nvfp4_cache(), mxfp4_cache(),        nf4_cache(),
-      int3_cache(),  int2_cache()};
+  static const std::vector<cache_kind> all = {f32_cache(),          f16_cache(),
+                                              bf16_cache(),         int8_cache(),
+                                              fp8_cache(),          mxfp8_cache(),
+                                              int4_cache(),         int4_hadamard_cache(),
+                                              int4_minimum_cache(), int4_symmetric_cache(),
+                                              nvfp4_cache(),        mxfp4_cache(),
+                                              nf4_cache(),          int3_cache(),
+                                              int2_cache()};
   return all;
 }
 

@@ -30,6 +30,7 @@ cache_kind int8_cache();
 cache_kind fp8_cache();
 cache_kind mxfp8_cache();
 cache_kind int4_cache();
+cache_kind int4_hadamard_cache();
 cache_kind int4_minimum_cache();
 cache_kind int4_symmetric_cache();
 cache_kind nvfp4_cache();

@@ -5,23 +5,20 @@
 #include <cstddef>
 #include <memory>
 #include <span>
-#include <string>
 #include <utility>
 #include <vector>
 
 #include "qompose/core/thread_pool.hpp"
-#include "qompose/decoder/compress_model.hpp"
 #include "qompose/decoder/decoder.hpp"
 #include "qompose/decoder/generate.hpp"
-#include "qompose/decoder/load_model.hpp"
 #include "qompose/decoder/perplexity.hpp"
 #include "qompose/decoder/with_cache.hpp"
 #include "support/catch.hpp"
 #include "support/contains.hpp"
-#include "support/small_model.hpp"
+#include "support/small_decoder.hpp"
 
 namespace qp = qompose;
-using qompose_tests::contains;
+using namespace qompose_tests;
 
 namespace {
 
@@ -33,33 +30,10 @@ struct paged_model : qp::model_recipe {
   using cache = pages;
 };
 
-template <class Recipe>
-qp::decoder<Recipe> make_model() {
-  qompose_tests::small_model model;
-  model.n_layers = 3;
-  model.seq_len = 100;
-  const qompose_tests::temporary_folder folder;
-  qompose_tests::small_gguf(model).write(folder / "model.gguf");
-  return qp::compress_model<Recipe>(qp::load_model(folder / "model.gguf"));
-}
-
-std::vector<qp::token_id> some_tokens(std::size_t n) {
-  std::vector<qp::token_id> tokens(n);
-  for (std::size_t i = 0; i < n; ++i) tokens[i] = static_cast<qp::token_id>((i * i + i / 3) % 6);
-  return tokens;
-}
-
-template <class Model, class State>
-std::vector<float> logits_after(const Model& model, State& state,
-                                std::span<const qp::token_id> tokens) {
-  const auto logits = model.forward(tokens, state);
-  return {logits.data(), logits.data() + logits.cols()};
-}
-
 }  // namespace
 
 TEST_CASE("cache_choice: a cache chosen at run time computes the same", "[decoder][cache_choice]") {
-  const auto model = make_model<qp::model_recipe>();
+  const auto model = small_decoder<qp::model_recipe>();
   const auto tokens = some_tokens(40);
 
   auto fixed = model.start(60, 7);
@@ -68,7 +42,7 @@ TEST_CASE("cache_choice: a cache chosen at run time computes the same", "[decode
   CHECK(chosen.cache_bytes() == fixed.cache_bytes());
   CHECK(chosen.caches[2].length() == 40);
 
-  const auto paged = make_model<paged_model>();
+  const auto paged = small_decoder<paged_model>();
   auto fixed_pages = paged.start(60, 7);
   auto chosen_pages = model.start(qp::choose_cache<pages>(), 60, 7);
   CHECK(logits_after(model, chosen_pages, tokens) == logits_after(paged, fixed_pages, tokens));
@@ -76,8 +50,8 @@ TEST_CASE("cache_choice: a cache chosen at run time computes the same", "[decode
 
 TEST_CASE("cache_choice: generate and perplexity take a model with a chosen cache",
           "[decoder][cache_choice]") {
-  const auto model = make_model<qp::model_recipe>();
-  const auto paged = make_model<paged_model>();
+  const auto model = small_decoder<qp::model_recipe>();
+  const auto paged = small_decoder<paged_model>();
   const qp::with_cache chosen(model, qp::choose_cache<pages>());
   const auto tokens = some_tokens(90);
   const qp::thread_pool threads(2);
@@ -96,7 +70,7 @@ TEST_CASE("cache_choice: generate and perplexity take a model with a chosen cach
 }
 
 TEST_CASE("cache_choice: a copy is a sequence of its own", "[decoder][cache_choice]") {
-  const auto model = make_model<qp::model_recipe>();
+  const auto model = small_decoder<qp::model_recipe>();
   const auto tokens = some_tokens(40);
   auto state = model.start(qp::choose_cache<pages>(), 60);
   model.forward(std::span(tokens).first(20), state);
@@ -120,7 +94,7 @@ TEST_CASE("cache_choice: what a program has to know of a choice", "[decoder][cac
   CHECK(whole.bytes_per_token(2, 64) == 2 * 2 * 64 * 4);
   CHECK(whole.block_bytes(64) == 0);
 
-  const auto model = make_model<qp::model_recipe>();
+  const auto model = small_decoder<qp::model_recipe>();
   const qp::cache_choice choice = qp::choose_cache<pages>();
   CHECK(choice.block_bytes(4) == pages::block_bytes(4));
   const auto pool = std::make_shared<qp::block_pool>(3, choice.block_bytes(4));

@@ -9,15 +9,13 @@
 #include <utility>
 #include <vector>
 
-#include "qompose/decoder/compress_model.hpp"
 #include "qompose/decoder/decoder.hpp"
-#include "qompose/decoder/load_model.hpp"
 #include "support/catch.hpp"
 #include "support/contains.hpp"
-#include "support/small_model.hpp"
+#include "support/small_decoder.hpp"
 
 namespace qp = qompose;
-using qompose_tests::contains;
+using namespace qompose_tests;
 
 namespace {
 
@@ -28,27 +26,7 @@ struct paged_model : qp::model_recipe {
 /// Two local layers, one that sees all.
 template <class Recipe>
 qp::decoder<Recipe> local_and_global() {
-  qompose_tests::small_model model;
-  model.n_layers = 3;
-  model.seq_len = 100;
-  const qompose_tests::temporary_folder folder;
-  qompose_tests::small_gguf(model).write(folder / "model.gguf");
-  qp::model_weights weights = qp::load_model(folder / "model.gguf");
-  weights.config.windows = {7, 0, 20};
-  return qp::compress_model<Recipe>(weights);
-}
-
-std::vector<qp::token_id> some_tokens(std::size_t n) {
-  std::vector<qp::token_id> tokens(n);
-  for (std::size_t i = 0; i < n; ++i) tokens[i] = static_cast<qp::token_id>((i * i + i / 3) % 6);
-  return tokens;
-}
-
-template <class Model, class State>
-std::vector<float> logits_after(const Model& model, State& state,
-                                std::span<const qp::token_id> tokens) {
-  const auto logits = model.forward(tokens, state);
-  return {logits.data(), logits.data() + logits.cols()};
+  return small_decoder<Recipe>({7, 0, 20});
 }
 
 /// Logits do not depend on whether the tokens that nobody sees are still there; where sums are cut
