@@ -10,6 +10,8 @@
 #include "qompose/nn/attention.hpp"
 #include "qompose/nn/compress.hpp"
 #include "qompose/nn/elementwise.hpp"
+#include "qompose/nn/latent_attention.hpp"
+#include "qompose/nn/latent_cache.hpp"
 #include "qompose/nn/rope.hpp"
 #include "support/catch.hpp"
 #include "support/matrix.hpp"
@@ -95,4 +97,36 @@ TEST_CASE("decoder parts: allocate nothing while running", "[nn][allocations]") 
   cache.truncate(1);
   const std::size_t after = allocations;
   CHECK(after == before);
+}
+
+TEST_CASE("attention: a call no larger than an earlier one allocates nothing",
+          "[nn][allocations]") {
+  // More tokens than one piece of work takes.
+  constexpr std::size_t tokens = 5000;
+  const matrix x = random_matrix(tokens, 16, 3);
+  matrix y(8, 16);
+  qp::kv_cache<> cache(1, 16, tokens);
+  cache.append(x.view(), x.view());
+  qp::latent_cache<qp::fp32> latents(16, tokens);
+  latents.append(x.view());
+  const matrix u = random_matrix(16, 16, 4);
+  const qp::latent_factors factors(u.view(), u.view(), 1);
+  qp::rope_table table(16, tokens, 10000.0f);
+  table.add_pair_tables();
+  const qp::attention_options options{.rope = &table};
+
+  const auto count = [&](const auto& call) {
+    std::size_t before = 0;
+    for (const std::size_t n : {8u, 1u, 3u, 8u}) {
+      call(x.view().rows(0, n), y.view().rows(0, n));
+      if (before == 0) before = allocations;
+    }
+    return allocations - before;
+  };
+  qp::workspace scratch;
+  CHECK(count([&](auto q, auto out) { qp::attention(q, cache, out, qp::serial{}, {}, scratch); }) ==
+        0);
+  CHECK(count([&](auto q, auto out) {
+          qp::latent_attention(q, latents, factors, out, qp::serial{}, options, scratch);
+        }) == 0);
 }

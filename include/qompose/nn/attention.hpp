@@ -9,6 +9,7 @@
 #include <cstddef>
 #include <span>
 #include <string>
+#include <string_view>
 
 #include "qompose/core/error.hpp"
 #include "qompose/core/executor.hpp"
@@ -48,29 +49,30 @@ namespace detail {
 /// What attention over a cache of `length` tokens asks of its arguments.
 /// @param name  of the function, for messages
 /// @throws qompose::shape_error, qompose::argument_error
-QOMPOSE_INLINE void require_attention_shapes(const std::string& name, matrix_view<const float> q,
+QOMPOSE_INLINE void require_attention_shapes(std::string_view name, matrix_view<const float> q,
                                              matrix_view<float> y, std::size_t head_dim,
                                              std::size_t kv_width, std::size_t length,
                                              const attention_options& options) {
   if (q.cols() == 0 || q.cols() % kv_width != 0) {
-    throw shape_error(name + ": q has " + std::to_string(q.cols()) +
+    throw shape_error(std::string(name) + ": q has " + std::to_string(q.cols()) +
                       " columns, expected a multiple of " + std::to_string(kv_width));
   }
   if (y.rows() != q.rows() || y.cols() != q.cols()) {
-    throw_shape_error((name + ": y").c_str(), y.rows(), y.cols(), q.rows(), q.cols());
+    throw_shape_error((std::string(name) + ": y").c_str(), y.rows(), y.cols(), q.rows(), q.cols());
   }
   if (q.rows() > length) {
-    throw argument_error(name + ": " + std::to_string(q.rows()) + " queries, the cache holds " +
-                         std::to_string(length) + " tokens");
+    throw argument_error(std::string(name) + ": " + std::to_string(q.rows()) +
+                         " queries, the cache holds " + std::to_string(length) + " tokens");
   }
   const std::size_t n_heads = q.cols() / head_dim;
   if (!options.sinks.empty() && options.sinks.size() != n_heads) {
-    throw shape_error(name + ": sinks: " + std::to_string(options.sinks.size()) +
+    throw shape_error(std::string(name) + ": sinks: " + std::to_string(options.sinks.size()) +
                       " logits, expected " + std::to_string(n_heads));
   }
   const matrix_view<const float> bias = options.bias;
   if (bias.rows() > 0 && (bias.rows() != q.rows() || bias.cols() != length)) {
-    throw_shape_error((name + ": bias").c_str(), bias.rows(), bias.cols(), q.rows(), length);
+    throw_shape_error((std::string(name) + ": bias").c_str(), bias.rows(), bias.cols(), q.rows(),
+                      length);
   }
 }
 
