@@ -11,6 +11,7 @@
 #define QOMPOSE_KERNELS_ATTENTION_FLOATS_INL_HPP_
 #endif
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <type_traits>
@@ -23,15 +24,6 @@ QOMPOSE_BEFORE_NAMESPACE();
 namespace qompose {
 inline namespace QOMPOSE_ISA {
 namespace HWY_NAMESPACE {
-
-/// Rows that have a sum in registers for every lane of a panel.
-#if HWY_ARCH_X86 && HWY_TARGET <= HWY_AVX3
-constexpr std::size_t kFloatRows = 12;
-#elif (HWY_ARCH_X86 && HWY_TARGET == HWY_AVX2) || HWY_ARCH_ARM_A64
-constexpr std::size_t kFloatRows = 6;
-#else
-constexpr std::size_t kFloatRows = 2;
-#endif
 
 /// Panels of `Codes` as floats, [columns][16], scales not applied.
 template <class Codes>
@@ -62,19 +54,20 @@ struct FloatPanel {
   DecodePanel<Codes> decode_;
 };
 
-/// How products read columns of a panel: floats, or halves that are widened on the way.
-struct FloatColumns {
-  const float* panel;
-  HWY_INLINE VF operator()(std::size_t column, std::size_t part) const {
-    return hn::LoadU(DF(), panel + column * panel_rows + part * N);
-  }
+/// Rows that meet panels, `stride` numbers apart.
+struct FloatRows {
+  const float* at = nullptr;
+  std::size_t stride = 0;
+  std::size_t count = 0;
 };
-template <class Format>
-struct HalfColumns {
-  const std::uint8_t* panel;
-  HWY_INLINE VF operator()(std::size_t column, std::size_t part) const {
-    return LoadFloats<Format>(panel + (column * panel_rows + part * N) * kFormatBytes<Format>);
-  }
+
+/// Where sums of products go: lane i of panel p and row r to out[r * stride + p * apart + i].
+struct PanelSums {
+  float* out = nullptr;
+  std::size_t stride = 0;
+  const float* factors = nullptr;  ///< what sums are multiplied by, [panels][16], or null
+  bool adds = false;               ///< to what is there
+  std::size_t apart = panel_rows;
 };
 
 /// sum += a * b
@@ -88,60 +81,124 @@ HWY_INLINE void AddProduct(VF& sum, VF a, VF b) {
 #endif
 }
 
-/// finish(row, part, sum over columns of a[row][column] column[16]) for `rows` rows.
-template <std::size_t rows, class Columns, class Finish>
-HWY_INLINE void MultiplyRows(const float* HWY_RESTRICT a, std::size_t a_stride, const Columns& load,
-                             std::size_t columns, Finish&& finish) {
-  // Few sums are split into chains that do not wait for each other.
-  constexpr std::size_t kChains = rows * kParts >= 8 ? 1 : rows * kParts >= 4 ? 2 : 4;
-  VF sum[kChains][rows][kParts];
-  Each<kChains>([&](auto c) QOMPOSE_FLATTEN {
-    Each<rows>([&](auto r) QOMPOSE_FLATTEN {
-      Each<kParts>([&](auto part) QOMPOSE_FLATTEN { sum[c][r][part] = hn::Zero(DF()); });
-    });
-  });
-  const auto add = [&](auto c, std::size_t k) QOMPOSE_FLATTEN {
-    VF b[kParts];
-    Each<kParts>([&](auto part) QOMPOSE_FLATTEN { b[part] = load(k, part); });
-    Each<rows>([&](auto r) QOMPOSE_FLATTEN {
-      const VF as = hn::Set(DF(), a[r * a_stride + k]);
-      Each<kParts>([&](auto part) QOMPOSE_FLATTEN { AddProduct(sum[c][r][part], as, b[part]); });
-    });
-  };
-  // Columns come in multiples of eight.
-  for (std::size_t k = 0; k < columns; k += 4) {
-    Unroll<4>([&](auto j) QOMPOSE_FLATTEN {
-      add(std::integral_constant<std::size_t, decltype(j)::value % kChains>(), k + j);
-    });
-  }
-  Each<rows>([&](auto r) QOMPOSE_FLATTEN {
-    Each<kParts>([&](auto part) QOMPOSE_FLATTEN {
-      Unroll<kChains>([&](auto c) QOMPOSE_FLATTEN {
-        if constexpr (decltype(c)::value > 0) {
-          sum[0][r][part] = hn::Add(sum[0][r][part], sum[c][r][part]);
-        }
-      });
-      finish(r, part, sum[0][r][part]);
-    });
-  });
-}
+/// Products of rows of floats and panels of `Format`, [columns][16] numbers.
+///
+/// Called by its address for many thousand products at a time, and compiled once for all caches.
+template <class Format>
+class FloatProducts {
+  /// Rows and panels that have a sum in registers for every lane.
+#if HWY_ARCH_X86 && HWY_TARGET <= HWY_AVX3
+  static constexpr std::size_t kMany = 12;
+#elif (HWY_ARCH_X86 && HWY_TARGET == HWY_AVX2) || HWY_ARCH_ARM_A64
+  static constexpr std::size_t kMany = 6;
+#else
+  static constexpr std::size_t kMany = 2;
+#endif
+  static constexpr std::size_t kWide = kParts == 1 ? 2 : 1;
 
-/// The same for any number of rows: finish(row, part, sum).
-template <std::size_t most = kFloatRows, class Columns, class Finish>
-HWY_INLINE void MultiplyAllRows(const float* a, std::size_t a_stride, const Columns& load,
-                                std::size_t columns, std::size_t rows, Finish&& finish,
-                                std::size_t first = 0) {
-  for (; first + most <= rows; first += most) {
-    MultiplyRows<most>(a + first * a_stride, a_stride, load, columns,
-                       [&](std::size_t r, std::size_t part, VF sum)
-                           QOMPOSE_FLATTEN { finish(first + r, part, sum); });
+ public:
+  /// Rows up to which panels are read but once, so that they need not be floats.
+  static constexpr std::size_t kFew = std::min<std::size_t>(4, kMany);
+
+  /// @param panel_bytes  from panel to panel
+  /// @param columns      a multiple of 4
+  static HWY_NOINLINE void Run(const FloatRows& rows, const void* panels, std::size_t panel_bytes,
+                               std::size_t n_panels, std::size_t columns, const PanelSums& sums) {
+    const auto* first = static_cast<const std::uint8_t*>(panels);
+    std::size_t r = 0;
+    if constexpr (std::is_same_v<Format, fp32> && kMany > kFew) {
+      // More than two thirds of a tile are worth a tile.
+      for (; r + kMany * 2 / 3 < rows.count; r += kMany) {
+        for (std::size_t p = 0; p < n_panels; p += kWide) {
+          Tile<kMany, kWide>(rows, r, first, panel_bytes, p, n_panels, columns, sums);
+        }
+      }
+    }
+    for (; r < rows.count; r += kFew) {
+      for (std::size_t p = 0; p < n_panels; ++p) {
+        if (r + 1 == rows.count) {
+          Tile<1, 1>(rows, r, first, panel_bytes, p, n_panels, columns, sums);
+        } else {
+          Tile<kFew, 1>(rows, r, first, panel_bytes, p, n_panels, columns, sums);
+        }
+      }
+    }
   }
-  if constexpr (most > 1) {
-    if (first == rows) return;
-    constexpr std::size_t kNext = most > 8 ? 8 : most > 4 ? 4 : most / 2;
-    MultiplyAllRows<kNext>(a, a_stride, load, columns, rows, finish, first);
+
+ private:
+  /// Rows and panels past the last ones are the last ones again.
+  template <std::size_t kRows, std::size_t kPanels>
+  static HWY_INLINE void Tile(const FloatRows& rows, std::size_t row, const std::uint8_t* panels,
+                              std::size_t panel_bytes, std::size_t panel, std::size_t n_panels,
+                              std::size_t columns, const PanelSums& sums) {
+    constexpr std::size_t V = kPanels * kParts;
+    // Few sums are split into chains that do not wait for each other.
+    constexpr std::size_t kChains = kRows * V >= 8 ? 1 : kRows * V >= 4 ? 2 : 4;
+    const float* a[kRows];
+    std::size_t out_row[kRows];
+    Each<kRows>([&](auto r) QOMPOSE_FLATTEN {
+      const std::size_t at = std::min<std::size_t>(row + r, rows.count - 1);
+      a[r] = rows.at + at * rows.stride;
+      out_row[r] = at * sums.stride;
+    });
+    const std::uint8_t* b[kPanels];
+    std::size_t index[kPanels];
+    Each<kPanels>([&](auto p) QOMPOSE_FLATTEN {
+      const std::size_t at = std::min<std::size_t>(panel + p, n_panels - 1);
+      b[p] = panels + at * panel_bytes;
+      index[p] = at;
+    });
+
+    VF sum[kChains][kRows][V];
+    Each<kChains>([&](auto c) QOMPOSE_FLATTEN {
+      Each<kRows>([&](auto r) QOMPOSE_FLATTEN {
+        Each<V>([&](auto v) QOMPOSE_FLATTEN { sum[c][r][v] = hn::Zero(DF()); });
+      });
+    });
+    for (std::size_t k = 0; k < columns; k += 4) {
+      Unroll<4>([&](auto j) QOMPOSE_FLATTEN {
+        constexpr std::size_t c = decltype(j)::value % kChains;
+        VF column[V];
+        Each<V>([&](auto v) QOMPOSE_FLATTEN {
+          const std::size_t at = (k + j) * panel_rows + v % kParts * N;
+          column[v] = LoadFloats<Format>(b[v / kParts] + at * kFormatBytes<Format>);
+        });
+        Each<kRows>([&](auto r) QOMPOSE_FLATTEN {
+          const VF number = hn::Set(DF(), a[r][k + j]);
+          Each<V>([&](auto v) QOMPOSE_FLATTEN { AddProduct(sum[c][r][v], number, column[v]); });
+        });
+      });
+    }
+
+    const auto place = [&](auto r, auto v) QOMPOSE_FLATTEN {
+      return sums.out + out_row[r] + index[v / kParts] * sums.apart + v % kParts * N;
+    };
+    const auto each_sum = [&](auto&& use) QOMPOSE_FLATTEN {
+      Each<kRows>([&](auto r) QOMPOSE_FLATTEN {
+        Each<V>([&](auto v) QOMPOSE_FLATTEN { use(r, v, sum[0][r][v]); });
+      });
+    };
+    Unroll<kChains>([&](auto c) QOMPOSE_FLATTEN {
+      if constexpr (decltype(c)::value > 0) {
+        each_sum([&](auto r, auto v, VF& total)
+                     QOMPOSE_FLATTEN { total = hn::Add(total, sum[c][r][v]); });
+      }
+    });
+    if (sums.factors != nullptr) {
+      each_sum([&](auto, auto v, VF& total) QOMPOSE_FLATTEN {
+        const float* factors = sums.factors + index[v / kParts] * panel_rows + v % kParts * N;
+        total = hn::Mul(total, hn::LoadU(DF(), factors));
+      });
+    }
+    // All before the first is stored, as a row may be there twice.
+    if (sums.adds) {
+      each_sum([&](auto r, auto v, VF& total)
+                   QOMPOSE_FLATTEN { total = hn::Add(hn::LoadU(DF(), place(r, v)), total); });
+    }
+    each_sum([&](auto r, auto v, VF& total)
+                 QOMPOSE_FLATTEN { hn::StoreU(total, DF(), place(r, v)); });
   }
-}
+};
 
 }  // namespace HWY_NAMESPACE
 }  // namespace QOMPOSE_ISA

@@ -60,7 +60,12 @@ HWY_INLINE VF SoftCap(VF x, VF cap) {
 /// A row of scores over tiles of tokens.
 struct OnlineSoftmax {
   float peak = -std::numeric_limits<float>::infinity();
-  float total = 0.0f;
+  /// Sums of weights, lane by lane.
+  float totals[N] = {};
+
+  [[nodiscard]] HWY_INLINE float Total() const {
+    return hn::GetLane(hn::SumOfLanes(DF(), hn::LoadU(DF(), totals)));
+  }
 
   /// Turns scores [begin, end) of a tile of `count` into weights exp(score - peak), all others into
   /// 0, and adds them to the total.
@@ -72,18 +77,22 @@ struct OnlineSoftmax {
       std::fill_n(scores, count, 0.0f);
       return 1.0f;
     }
-    std::fill_n(scores, begin, kNever);
-    std::fill(scores + end, scores + count, kNever);
+    if (begin > 0) std::fill_n(scores, begin, kNever);
+    if (end < count) std::fill(scores + end, scores + count, kNever);
     VF highest[2] = {hn::Set(DF(), kNever), hn::Set(DF(), kNever)};
     for (std::size_t i = 0; i < count; i += panel_rows) {
       Each<kParts>([&](auto part) QOMPOSE_FLATTEN {
         highest[part % 2] = hn::Max(highest[part % 2], hn::LoadU(DF(), scores + i + part * N));
       });
     }
-    const float top = hn::GetLane(hn::MaxOfLanes(DF(), hn::Max(highest[0], highest[1])));
-    const float shrink = Raise(top);
+    // Of many tiles few hold a new peak, and none waits to learn which score it would be.
+    const VF top = hn::Max(highest[0], highest[1]);
+    float shrink = 1.0f;
+    if (!hn::AllFalse(DF(), hn::Gt(top, hn::Set(DF(), peak)))) {
+      shrink = Raise(hn::GetLane(hn::MaxOfLanes(DF(), top)));
+    }
     const VF at_peak = hn::Set(DF(), peak);
-    VF sum[2] = {hn::Zero(DF()), hn::Zero(DF())};
+    VF sum[2] = {hn::LoadU(DF(), totals), hn::Zero(DF())};
     for (std::size_t i = 0; i < count; i += panel_rows) {
       Each<kParts>([&](auto part) QOMPOSE_FLATTEN {
         float* at = scores + i + part * N;
@@ -92,7 +101,7 @@ struct OnlineSoftmax {
         sum[part % 2] = hn::Add(sum[part % 2], weight);
       });
     }
-    total += hn::GetLane(hn::SumOfLanes(DF(), hn::Add(sum[0], sum[1])));
+    hn::StoreU(hn::Add(sum[0], sum[1]), DF(), totals);
     return shrink;
   }
 
@@ -101,8 +110,8 @@ struct OnlineSoftmax {
   HWY_INLINE float Raise(float score) {
     // A peak of -infinity is that of no score at all: there is nothing to shrink.
     if (!(score > peak)) return 1.0f;
-    const float shrink = total > 0.0f ? std::exp(peak - score) : 1.0f;
-    total *= shrink;
+    const float shrink = Total() > 0.0f ? std::exp(peak - score) : 1.0f;
+    for (float& total : totals) total *= shrink;
     peak = score;
     return shrink;
   }
