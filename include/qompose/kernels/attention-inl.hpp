@@ -105,6 +105,30 @@ class Attention : AttentionRows {
     if constexpr (Keys::has_exact) exact_keys_.SetQueries(queries, rows_);
   }
 
+  /// use(panels) for those that the tokens of a segment lie in.
+  template <class Use>
+  HWY_INLINE void WithKeys(const Segment& segment, Use&& use) {
+    if constexpr (Keys::has_exact) {
+      if (segment.keys_are_exact) return use(exact_keys_);
+    }
+    use(keys_);
+  }
+  template <class Use>
+  HWY_INLINE void WithValues(const Segment& segment, Use&& use) {
+    if constexpr (Values::has_exact) {
+      if (segment.values_are_exact) return use(exact_values_);
+    }
+    use(values_);
+  }
+  [[nodiscard]] HWY_INLINE const std::uint8_t* BlockOf(const detail::cache_region& region,
+                                                       std::size_t t) const {
+    return reinterpret_cast<const std::uint8_t*>(region.block(head_, t));
+  }
+  [[nodiscard]] HWY_INLINE KeyPanel PanelOf(const detail::cache_region& region,
+                                            std::size_t t) const {
+    return {BlockOf(region, t), region.place(t)};
+  }
+
   HWY_INLINE void AddSegment(const Segment& segment) {
     if constexpr (kRotates) {
       RotateQueries(segment, rotated_);
@@ -114,29 +138,27 @@ class Attention : AttentionRows {
     Visible(segment, 0, first_seen, unused);
     Visible(segment, rows_ - 1, unused, last_seen);
     const detail::cache_region& keys = *segment.keys;
+    const detail::cache_region& values = *segment.values;
     for (std::size_t t = first_seen; t < last_seen;) {
       // Tiles begin where panels do; tokens before the segment are seen by no row.
       const std::size_t start = t - keys.place(t) % panel_rows;
       const std::size_t stop = std::min(start + kTileTokens, last_seen);
-      if constexpr (Keys::has_exact) {
-        if (segment.keys_are_exact) {
-          ScoresOf(exact_keys_, segment, start, stop);
-        } else {
-          ScoresOf(keys_, segment, start, stop);
-        }
-      } else {
-        ScoresOf(keys_, segment, start, stop);
-      }
-      Weigh(segment, start, stop);
-      if constexpr (Values::has_exact) {
-        if (segment.values_are_exact) {
-          AddValues(exact_values_, segment, t, start, stop);
-        } else {
-          AddValues(values_, segment, t, start, stop);
-        }
-      } else {
-        AddValues(values_, segment, t, start, stop);
-      }
+      WithKeys(segment, [&](auto& keys_of) QOMPOSE_FLATTEN {
+        WithValues(segment, [&](auto& values_of) QOMPOSE_FLATTEN {
+          keys_of.SetBlockTokens(keys.block_tokens);
+          values_of.SetBlockTokens(values.block_tokens);
+          // While either is read, memory is asked for what comes next.
+          const NextLines next_values =
+              values_of.Lines(BlockOf(values, t) + values.values_at, values.place(t), kTileTokens);
+          NextLines next_keys;
+          if (stop < last_seen) {
+            next_keys = keys_of.Lines(PanelOf(keys, stop), kTileTokens / panel_rows);
+          }
+          ScoresOf(keys_of, segment, start, stop, next_values);
+          Weigh(segment, start, stop);
+          AddValues(values_of, segment, t, start, stop, next_keys);
+        });
+      });
       t = stop;
     }
   }
@@ -144,14 +166,13 @@ class Attention : AttentionRows {
   /// Scores of tokens [start, stop), by panels.
   template <class Panels>
   HWY_INLINE void ScoresOf(Panels& keys, const Segment& segment, std::size_t start,
-                           std::size_t stop) {
+                           std::size_t stop, const NextLines& next) {
     static_assert(kTileTokens <= Panels::kMostPanels * panel_rows);
     const detail::cache_region& region = *segment.keys;
     KeyPanel panels[Panels::kMostPanels];
     std::size_t n = 0;
     for (std::size_t t = start; t < stop; t += panel_rows) {
-      panels[n++] = {reinterpret_cast<const std::uint8_t*>(region.block(head_, t)),
-                     region.place(t)};
+      panels[n++] = PanelOf(region, t);
     }
     KeyRotation rotation;
     if constexpr (kRotates) {
@@ -159,26 +180,25 @@ class Attention : AttentionRows {
       rotation = {a_.pair_cosines + position, a_.pair_sines + position, a_.pair_stride,
                   a_.rotates_halves};
     }
-    keys.SetBlockTokens(region.block_tokens);
-    keys.Scores(panels, n, rotation, Scores(0, 0), kScoreStride);
+    keys.Scores(panels, n, rotation, next, Scores(0, 0), kScoreStride);
   }
 
   /// Weighted values of tokens [t, stop), block by block.
   template <class Panels>
   HWY_INLINE void AddValues(Panels& values, const Segment& segment, std::size_t t,
-                            std::size_t start, std::size_t stop) {
+                            std::size_t start, std::size_t stop, const NextLines& next) {
     constexpr std::size_t kStep = Panels::kStep;
     const detail::cache_region& region = *segment.values;
-    values.SetBlockTokens(region.block_tokens);
     while (t < stop) {
-      const auto* block = reinterpret_cast<const std::uint8_t*>(region.block(head_, t));
+      const std::uint8_t* block = BlockOf(region, t);
       const std::size_t place = region.place(t);
       const std::size_t from = place / kStep * kStep;
       const std::size_t last = std::min(region.block_tokens, place + (stop - t));
       const std::size_t count = std::min(round_up(last - from, kStep), kTileTokens);
       // Weights before the first token are 0, being in the margin or of tokens that are not seen.
       const float* weights = Scores(0, t - start) - (place - from);
-      values.Add(block + region.values_at, from, count, {weights, kScoreStride, rows_}, outputs_);
+      values.Add(block + region.values_at, from, count, {weights, kScoreStride, rows_}, next,
+                 outputs_);
       t += std::min(last, from + count) - place;
     }
   }

@@ -11,6 +11,8 @@
 #define QOMPOSE_KERNELS_ATTENTION_FLOATS_INL_HPP_
 #endif
 
+#include <hwy/cache_control.h>
+
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
@@ -54,6 +56,12 @@ struct FloatPanel {
   DecodePanel<Codes> decode_;
 };
 
+/// Panels that are decoded at a time: they and the rows they meet share the first cache.
+#ifndef DP
+#define DP 2
+#endif
+constexpr std::size_t kDecodedPanels = DP;
+
 /// Rows that meet panels, `stride` numbers apart.
 struct FloatRows {
   const float* at = nullptr;
@@ -70,12 +78,57 @@ struct PanelSums {
   std::size_t apart = panel_rows;
 };
 
+/// What will be read after the panels at hand. Products ask for its lines, a few at a time, as
+/// memory takes no more requests than that at once.
+class NextLines {
+ public:
+  HWY_INLINE NextLines() {}
+  /// n runs of bytes, `apart` bytes from start to start
+  HWY_INLINE NextLines(const std::uint8_t* at, std::size_t n, std::size_t apart, std::size_t bytes)
+      : at_(at),
+        lines_(divide_up(bytes, kLine)),
+        apart_(apart),
+        in_run_(lines_),
+        left_(n * lines_) {}
+
+  /// Says in how many pieces of work all lines are to be asked for.
+  HWY_INLINE void Divide(std::size_t pieces) { share_ = divide_up(left_, pieces); }
+  /// Lines that each of `times` parts of a piece asks for.
+  [[nodiscard]] HWY_INLINE std::size_t Share(std::size_t times) const {
+    return left_ == 0 ? 0 : divide_up(share_, times);
+  }
+  HWY_INLINE void Ask(std::size_t count) {
+    count = std::min(count, left_);
+    left_ -= count;
+    while (count > 0) {
+      const std::size_t here = std::min(count, in_run_);
+      for (std::size_t i = 0; i < here; ++i) hwy::Prefetch(at_ + i * kLine);
+      at_ += here * kLine;
+      count -= here;
+      in_run_ -= here;
+      if (in_run_ == 0) {
+        in_run_ = lines_;
+        at_ += apart_ - lines_ * kLine;
+      }
+    }
+  }
+
+ private:
+  static constexpr std::size_t kLine = 64;
+  const std::uint8_t* at_ = nullptr;
+  std::size_t lines_ = 0;
+  std::size_t apart_ = 0;
+  std::size_t in_run_ = 0;
+  std::size_t left_ = 0;
+  std::size_t share_ = 0;
+};
+
 /// sum += a * b
 HWY_INLINE void AddProduct(VF& sum, VF a, VF b) {
-#if HWY_TARGET == HWY_AVX2 && HWY_COMPILER_GCC_ACTUAL
+#if HWY_ARCH_X86 && HWY_TARGET <= HWY_AVX2 && HWY_COMPILER_GCC_ACTUAL
   // g++ moves broadcasts forward until there are more values than registers, and then keeps a sum
-  // in memory, for which all products wait.
-  asm("vfmadd231ps %2, %1, %0" : "+x"(sum.raw) : "x"(a.raw), "x"(b.raw));
+  // in memory, for which all products wait; or moves sums between registers.
+  asm("vfmadd231ps %2, %1, %0" : "+v"(sum.raw) : "v"(a.raw), "v"(b.raw));
 #else
   sum = hn::MulAdd(a, b, sum);
 #endif
@@ -103,101 +156,135 @@ class FloatProducts {
   /// @param panel_bytes  from panel to panel
   /// @param columns      a multiple of 4
   static HWY_NOINLINE void Run(const FloatRows& rows, const void* panels, std::size_t panel_bytes,
-                               std::size_t n_panels, std::size_t columns, const PanelSums& sums) {
-    const auto* first = static_cast<const std::uint8_t*>(panels);
+                               std::size_t n_panels, std::size_t columns, const PanelSums& sums,
+                               NextLines& next) {
+    const Panels all{static_cast<const std::uint8_t*>(panels), panel_bytes, n_panels, columns};
     std::size_t r = 0;
     if constexpr (std::is_same_v<Format, fp32> && kMany > kFew) {
       // More than two thirds of a tile are worth a tile.
+      const std::size_t share = next.Share(divide_up(rows.count, kMany));
       for (; r + kMany * 2 / 3 < rows.count; r += kMany) {
-        for (std::size_t p = 0; p < n_panels; p += kWide) {
-          Tile<kMany, kWide>(rows, r, first, panel_bytes, p, n_panels, columns, sums);
-        }
+        Tile<kMany, kWide>::Run(rows, r, all, sums, next, share);
       }
     }
+    const std::size_t share = next.Share(divide_up(rows.count, kFew));
     for (; r < rows.count; r += kFew) {
-      for (std::size_t p = 0; p < n_panels; ++p) {
-        if (r + 1 == rows.count) {
-          Tile<1, 1>(rows, r, first, panel_bytes, p, n_panels, columns, sums);
-        } else {
-          Tile<kFew, 1>(rows, r, first, panel_bytes, p, n_panels, columns, sums);
-        }
+      if (r + 1 == rows.count) {
+        Tile<1, 1>::Run(rows, r, all, sums, next, share);
+      } else {
+        Tile<kFew, 1>::Run(rows, r, all, sums, next, share);
       }
     }
+  }
+  /// The same with nothing to ask for.
+  static HWY_INLINE void Run(const FloatRows& rows, const void* panels, std::size_t panel_bytes,
+                             std::size_t n_panels, std::size_t columns, const PanelSums& sums) {
+    NextLines none;
+    Run(rows, panels, panel_bytes, n_panels, columns, sums, none);
   }
 
  private:
-  /// Rows and panels past the last ones are the last ones again.
+  struct Panels {
+    const std::uint8_t* at;
+    std::size_t apart;
+    std::size_t count;
+    std::size_t columns;
+  };
+
+  /// kRows rows meet all panels, kPanels at a time. Rows and panels past the last ones are the last
+  /// ones again.
   template <std::size_t kRows, std::size_t kPanels>
-  static HWY_INLINE void Tile(const FloatRows& rows, std::size_t row, const std::uint8_t* panels,
-                              std::size_t panel_bytes, std::size_t panel, std::size_t n_panels,
-                              std::size_t columns, const PanelSums& sums) {
-    constexpr std::size_t V = kPanels * kParts;
+  class Tile {
+    static constexpr std::size_t V = kPanels * kParts;
     // Few sums are split into chains that do not wait for each other.
-    constexpr std::size_t kChains = kRows * V >= 8 ? 1 : kRows * V >= 4 ? 2 : 4;
-    const float* a[kRows];
-    std::size_t out_row[kRows];
-    Each<kRows>([&](auto r) QOMPOSE_FLATTEN {
-      const std::size_t at = std::min<std::size_t>(row + r, rows.count - 1);
-      a[r] = rows.at + at * rows.stride;
-      out_row[r] = at * sums.stride;
-    });
-    const std::uint8_t* b[kPanels];
-    std::size_t index[kPanels];
-    Each<kPanels>([&](auto p) QOMPOSE_FLATTEN {
-      const std::size_t at = std::min<std::size_t>(panel + p, n_panels - 1);
-      b[p] = panels + at * panel_bytes;
-      index[p] = at;
-    });
+    static constexpr std::size_t kChains = kRows * V >= 8 ? 1 : kRows * V >= 4 ? 2 : 4;
 
-    VF sum[kChains][kRows][V];
-    Each<kChains>([&](auto c) QOMPOSE_FLATTEN {
-      Each<kRows>([&](auto r) QOMPOSE_FLATTEN {
-        Each<V>([&](auto v) QOMPOSE_FLATTEN { sum[c][r][v] = hn::Zero(DF()); });
-      });
-    });
-    for (std::size_t k = 0; k < columns; k += 4) {
-      Unroll<4>([&](auto j) QOMPOSE_FLATTEN {
-        constexpr std::size_t c = decltype(j)::value % kChains;
-        VF column[V];
-        Each<V>([&](auto v) QOMPOSE_FLATTEN {
-          const std::size_t at = (k + j) * panel_rows + v % kParts * N;
-          column[v] = LoadFloats<Format>(b[v / kParts] + at * kFormatBytes<Format>);
-        });
-        Each<kRows>([&](auto r) QOMPOSE_FLATTEN {
-          const VF number = hn::Set(DF(), a[r][k + j]);
-          Each<V>([&](auto v) QOMPOSE_FLATTEN { AddProduct(sum[c][r][v], number, column[v]); });
-        });
-      });
-    }
-
-    const auto place = [&](auto r, auto v) QOMPOSE_FLATTEN {
-      return sums.out + out_row[r] + index[v / kParts] * sums.apart + v % kParts * N;
-    };
-    const auto each_sum = [&](auto&& use) QOMPOSE_FLATTEN {
-      Each<kRows>([&](auto r) QOMPOSE_FLATTEN {
-        Each<V>([&](auto v) QOMPOSE_FLATTEN { use(r, v, sum[0][r][v]); });
-      });
-    };
-    Unroll<kChains>([&](auto c) QOMPOSE_FLATTEN {
-      if constexpr (decltype(c)::value > 0) {
-        each_sum([&](auto r, auto v, VF& total)
-                     QOMPOSE_FLATTEN { total = hn::Add(total, sum[c][r][v]); });
+   public:
+    static HWY_NOINLINE void Run(const FloatRows& rows, std::size_t row, const Panels& panels,
+                                 const PanelSums& sums, NextLines& next, std::size_t share) {
+      const float* a[kRows];
+      float* out[kRows];
+      for (std::size_t r = 0; r < kRows; ++r) {
+        const std::size_t at = std::min(row + r, rows.count - 1);
+        a[r] = rows.at + at * rows.stride;
+        out[r] = sums.out + at * sums.stride;
       }
-    });
-    if (sums.factors != nullptr) {
-      each_sum([&](auto, auto v, VF& total) QOMPOSE_FLATTEN {
-        const float* factors = sums.factors + index[v / kParts] * panel_rows + v % kParts * N;
-        total = hn::Mul(total, hn::LoadU(DF(), factors));
+      for (std::size_t p = 0; p < panels.count; p += kPanels) {
+        const std::uint8_t* b[kPanels];
+        std::size_t index[kPanels];
+        for (std::size_t i = 0; i < kPanels; ++i) {
+          index[i] = std::min(p + i, panels.count - 1);
+          b[i] = panels.at + index[i] * panels.apart;
+          if (index[i] == p + i) next.Ask(share);
+        }
+        VF sum[kRows][V];
+        Multiply(a, b, panels.columns, sum);
+        Leave(sum, sums, out, index);
+      }
+    }
+
+   private:
+    static HWY_INLINE void Multiply(const float* const (&rows)[kRows],
+                                    const std::uint8_t* const (&panels)[kPanels],
+                                    std::size_t columns, VF (&total)[kRows][V]) {
+      // In registers.
+      const float* a[kRows];
+      Each<kRows>([&](auto r) QOMPOSE_FLATTEN { a[r] = rows[r]; });
+      const std::uint8_t* b[kPanels];
+      Each<kPanels>([&](auto p) QOMPOSE_FLATTEN { b[p] = panels[p]; });
+      VF sum[kChains][kRows][V];
+      Each<kChains>([&](auto c) QOMPOSE_FLATTEN {
+        Each<kRows>([&](auto r) QOMPOSE_FLATTEN {
+          Each<V>([&](auto v) QOMPOSE_FLATTEN { sum[c][r][v] = hn::Zero(DF()); });
+        });
+      });
+      for (std::size_t k = 0; k < columns; k += 4) {
+        Unroll<4>([&](auto j) QOMPOSE_FLATTEN {
+          constexpr std::size_t c = decltype(j)::value % kChains;
+          VF column[V];
+          Each<V>([&](auto v) QOMPOSE_FLATTEN {
+            const std::size_t at = (k + j) * panel_rows + v % kParts * N;
+            column[v] = LoadFloats<Format>(b[v / kParts] + at * kFormatBytes<Format>);
+          });
+          Each<kRows>([&](auto r) QOMPOSE_FLATTEN {
+            const VF number = hn::Set(DF(), a[r][k + j]);
+            Each<V>([&](auto v) QOMPOSE_FLATTEN { AddProduct(sum[c][r][v], number, column[v]); });
+          });
+        });
+      }
+      Each<kRows>([&](auto r) QOMPOSE_FLATTEN {
+        Each<V>([&](auto v) QOMPOSE_FLATTEN {
+          total[r][v] = sum[0][r][v];
+          Unroll<kChains - 1>([&](auto c) QOMPOSE_FLATTEN {
+            total[r][v] = hn::Add(total[r][v], sum[c + 1][r][v]);
+          });
+        });
       });
     }
-    // All before the first is stored, as a row may be there twice.
-    if (sums.adds) {
-      each_sum([&](auto r, auto v, VF& total)
-                   QOMPOSE_FLATTEN { total = hn::Add(hn::LoadU(DF(), place(r, v)), total); });
+
+    static HWY_INLINE void Leave(VF (&sum)[kRows][V], const PanelSums& sums,
+                                 float* const (&out)[kRows], const std::size_t (&index)[kPanels]) {
+      const auto each_sum = [&](auto&& use) QOMPOSE_FLATTEN {
+        Each<V>([&](auto v) QOMPOSE_FLATTEN {
+          const std::size_t lane = v % kParts * N;
+          const std::size_t place = index[v / kParts] * sums.apart + lane;
+          Each<kRows>([&](auto r) QOMPOSE_FLATTEN { use(v, sum[r][v], out[r] + place); });
+        });
+      };
+      if (sums.factors != nullptr) {
+        each_sum([&](auto v, VF& total, float*) QOMPOSE_FLATTEN {
+          const float* factors = sums.factors + index[v / kParts] * panel_rows + v % kParts * N;
+          total = hn::Mul(total, hn::LoadU(DF(), factors));
+        });
+      }
+      // All before the first is stored, as a row or panel may be there twice.
+      if (sums.adds) {
+        each_sum([&](auto, VF& total, const float* at)
+                     QOMPOSE_FLATTEN { total = hn::Add(hn::LoadU(DF(), at), total); });
+      }
+      each_sum([&](auto, VF& total, float* at) QOMPOSE_FLATTEN { hn::StoreU(total, DF(), at); });
     }
-    each_sum([&](auto r, auto v, VF& total)
-                 QOMPOSE_FLATTEN { hn::StoreU(total, DF(), place(r, v)); });
-  }
+  };
 };
 
 }  // namespace HWY_NAMESPACE

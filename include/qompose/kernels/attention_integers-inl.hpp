@@ -163,9 +163,11 @@ class CodeProducts {
   /// last one, up to a tile, are stored, too.
   static HWY_NOINLINE void Run(const CodeTiles& rows, std::size_t first, const std::uint8_t* panels,
                                std::size_t panel_bytes, std::size_t n_panels, std::size_t columns,
-                               const PanelSums& sums) {
+                               const PanelSums& sums, NextLines& next) {
+    const std::size_t share = next.Share(rows.count <= kFew ? 1 : divide_up(rows.count, kMany));
     if (rows.count <= kFew) {
       for (std::size_t p = 0; p < n_panels; ++p) {
+        next.Ask(share);
         const std::uint8_t* panel[1] = {panels + p * panel_bytes};
         const std::size_t lane[1] = {p * panel_rows};
         if (rows.count == 1) {
@@ -186,9 +188,11 @@ class CodeProducts {
         const std::size_t at = std::min(p + i, n_panels - 1);
         staged[i] = stage + (at - p) * kStageBytes;
         lane[i] = at * panel_rows;
-        if (at == p + i) Unpack(panels + at * panel_bytes, columns, stage + i * kStageBytes);
+        if (at < p + i) continue;
+        Unpack(panels + at * panel_bytes, columns, stage + i * kStageBytes);
       }
       for (std::size_t r = 0; r < rows.count; r += kMany) {
+        next.Ask(share * kWide);
         Tile<kWide, kMany, FromStage>(rows, r, first, staged, lane, columns, sums);
       }
     }
@@ -288,9 +292,9 @@ class CodeRows {
   /// Group `group` meets panels of its columns, which begin at `first`.
   HWY_INLINE void Multiply(std::size_t group, std::size_t first, const std::uint8_t* panels,
                            std::size_t panel_bytes, std::size_t n_panels, std::size_t columns,
-                           const PanelSums& sums) const {
+                           const PanelSums& sums, NextLines& next) const {
     Products::Run({tiles_, columns_, n_rows_, scales_, sums_ + group * kRows}, first, panels,
-                  panel_bytes, n_panels, columns, sums);
+                  panel_bytes, n_panels, columns, sums, next);
   }
 
   /// The sum of what a row's codes of a group stand for.

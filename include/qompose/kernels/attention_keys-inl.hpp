@@ -171,6 +171,12 @@ class KeyPanels {
       : block_({head_dim, panel_rows}), panel_(entries), data_(data) {}
 
   HWY_INLINE void SetBlockTokens(std::size_t tokens) { block_.tokens = tokens; }
+  /// Where `n` panels of a block lie, or as many as there are.
+  [[nodiscard]] HWY_INLINE NextLines Lines(const KeyPanel& first, std::size_t n) const {
+    const std::size_t begin = first.place == 0 ? 0 : block_.panel_at(first.place);
+    const std::size_t last = std::min(first.place + n * panel_rows, block_.tokens);
+    return {first.block + begin, 1, 0, block_.panel_at(last) - begin};
+  }
 
   /// Takes the rows that the next panels meet.
   HWY_INLINE void SetQueries(const float* queries, std::size_t rows) {
@@ -186,12 +192,17 @@ class KeyPanels {
   /// scores[row][16 p .. 16 p + 16) of panel p.
   /// @param panels    [n_panels], at most kMostPanels
   /// @param rotation  of the tokens of the panels; unused unless keys are rotated here
+  /// @param next      read after the keys
   HWY_NOINLINE void Scores(const KeyPanel* panels, std::size_t n_panels,
-                           const KeyRotation& rotation, float* scores, std::size_t stride) {
+                           const KeyRotation& rotation, const NextLines& next, float* scores,
+                           std::size_t stride) {
+    next_ = next;
+    next_.Divide(n_panels * NumberOfGroups());
+    const std::size_t most = kInteger || InPlace() ? kMostPanels : kDecodedPanels;
     for (std::size_t p = 0; p < n_panels;) {
       // Panels of a block lie side by side.
       std::size_t n = 1;
-      while (p + n < n_panels && panels[p + n].block == panels[p].block) ++n;
+      while (p + n < n_panels && n < most && panels[p + n].block == panels[p].block) ++n;
       BlockScores(panels[p], n, rotation, p * panel_rows, scores + p * panel_rows, stride);
       p += n;
     }
@@ -208,8 +219,8 @@ class KeyPanels {
     if constexpr (kInteger) {
       const auto multiply = [&](std::size_t g, std::size_t from, std::size_t count,
                                 const PanelSums& sums) QOMPOSE_FLATTEN {
-        codes_.Multiply(g, from, panels + block_.codes_at() + from * Codes::column_bytes,
-                        block_.panel_bytes(), n, count, sums);
+        const std::uint8_t* codes = panels + block_.codes_at() + from * Codes::column_bytes;
+        codes_.Multiply(g, from, codes, block_.panel_bytes(), n, count, sums, next_);
       };
       Groups(panels, n, 1.0f, multiply, scores, stride);
     } else if (InPlace()) {
@@ -217,13 +228,13 @@ class KeyPanels {
                                 const PanelSums& sums) QOMPOSE_FLATTEN {
         using Format = std::conditional_t<Panels::kPlain, typename Codes::element, fp32>;
         const float* rows = Rows().at + from;
-        FloatProducts<Format>::Run({rows, kRowStride, queries_.count},
-                                   panels + block_.codes_at() + from * Codes::column_bytes,
-                                   block_.panel_bytes(), n, count, sums);
+        const std::uint8_t* codes = panels + block_.codes_at() + from * Codes::column_bytes;
+        FloatProducts<Format>::Run({rows, kRowStride, queries_.count}, codes, block_.panel_bytes(),
+                                   n, count, sums, next_);
       };
       Groups(panels, n, 1.0f, multiply, scores, stride);
     } else {
-      alignas(64) float floats[kMostPanels * max_head_dim * panel_rows];
+      alignas(64) float floats[kDecodedPanels * max_head_dim * panel_rows];
       const std::size_t apart = columns * panel_rows;
       for (std::size_t p = 0; p < n; ++p) {
         const std::uint8_t* panel = panels + p * block_.panel_bytes();
@@ -243,7 +254,8 @@ class KeyPanels {
       const auto multiply = [&](std::size_t, std::size_t from, std::size_t count,
                                 const PanelSums& sums) QOMPOSE_FLATTEN {
         FloatProducts<fp32>::Run({Rows().at + from, kRowStride, queries_.count},
-                                 floats + from * panel_rows, apart * sizeof(float), n, count, sums);
+                                 floats + from * panel_rows, apart * sizeof(float), n, count, sums,
+                                 next_);
       };
       Groups(panels, n, kRotates ? 1.0f : 1.0f / Panels::kFactor, multiply, scores, stride);
     }
@@ -261,6 +273,9 @@ class KeyPanels {
     }
   }
 
+  [[nodiscard]] HWY_INLINE std::size_t NumberOfGroups() const {
+    return kScales ? block_.template groups<Codes>() : 1;
+  }
   /// Whether products read panels as they lie in memory.
   [[nodiscard]] HWY_INLINE bool InPlace() const {
     if constexpr (kRotates || !Panels::kPlain) return false;
@@ -276,7 +291,7 @@ class KeyPanels {
   template <class Multiply>
   HWY_INLINE void Groups(const std::uint8_t* panels, std::size_t n, float factor,
                          Multiply&& multiply, float* scores, std::size_t stride) {
-    const std::size_t n_groups = kScales ? block_.template groups<Codes>() : 1;
+    const std::size_t n_groups = NumberOfGroups();
     for (std::size_t g = 0; g < n_groups; ++g) {
       const std::size_t first = g * GroupColumns();
       // Columns of padding belong to the last group.
@@ -436,6 +451,7 @@ class KeyPanels {
   KeyScales<Codes> numbers_;
   FloatRows queries_;
   const std::uint8_t* folded_for_ = nullptr;
+  NextLines next_;
   struct Nothing {};
   std::conditional_t<kInteger, CodeRows<Codes, max_head_dim, kMostGroups, false>, Nothing> codes_;
   float row_sums_[kAddsOffsets ? kRows * kMostGroups : 1];

@@ -16,6 +16,7 @@
 #include <cstddef>
 #include <cstring>
 #include <limits>
+#include <type_traits>
 
 #include "qompose/kernels/attention_keys-inl.hpp"
 #include "qompose/kernels/cache_arguments.hpp"
@@ -62,9 +63,7 @@ class AttentionRows {
     return a_.q + row / a_.group * a_.q_stride + QueryHead(row) * a_.head_dim;
   }
   /// Position of a row's query.
-  [[nodiscard]] HWY_INLINE std::size_t Position(std::size_t r) const {
-    return a_.first + (first_row_ + r) / a_.group;
-  }
+  [[nodiscard]] HWY_INLINE std::size_t Position(std::size_t r) const { return positions_[r]; }
   [[nodiscard]] HWY_INLINE bool AreSinks(const Segment& segment) const {
     return segment.end <= a_.sinks;
   }
@@ -107,15 +106,21 @@ class AttentionRows {
   /// Scores of tokens [start, stop) to weights.
   HWY_NOINLINE void Weigh(const Segment& segment, std::size_t start, std::size_t stop) {
     const std::size_t count = round_up(stop - start, panel_rows);
+    const bool is_plain = a_.soft_cap <= 0.0f && a_.bias == nullptr;
     for (std::size_t r = 0; r < rows_; ++r) {
       float* scores = Scores(r, 0);
       std::size_t begin, end;
       Visible(segment, r, begin, end);
       begin = std::max(begin, start);
       end = std::min(end, stop);
-      const float shrink =
-          WeighRow(a_, (first_row_ + r) / a_.group, softmax_[r], scores, start, count, begin, end);
-      if (count < kTileTokens) std::fill(scores + count, scores + kTileTokens, 0.0f);
+      float shrink;
+      if (HWY_LIKELY(is_plain && end - begin == kTileTokens && begin == start)) {
+        shrink = softmax_[r].WeighAll(scores, std::integral_constant<std::size_t, kTileTokens>());
+      } else {
+        shrink =
+            WeighRow(a_, Position(r) - a_.first, softmax_[r], scores, start, count, begin, end);
+        std::fill(scores + count, scores + kTileTokens, 0.0f);
+      }
       if (shrink != 1.0f) MultiplyRow(outputs_ + r * kRowStride, dim_, shrink);
     }
   }
@@ -160,7 +165,9 @@ class AttentionRows {
   HWY_NOINLINE void Start() {
     for (std::size_t r = 0; r < rows_; ++r) {
       std::memset(outputs_ + r * kRowStride, 0, dim_ * sizeof(float));
-      std::memset(scores_ + r * kScoreStride, 0, kScoreStride * sizeof(float));
+      std::fill_n(scores_ + r * kScoreStride, kMargin, 0.0f);
+      std::fill_n(Scores(r, kTileTokens), kMargin, 0.0f);
+      positions_[r] = a_.first + (first_row_ + r) / a_.group;
       const float* q = Query(r);
       float* out = queries_ + r * kRowStride;
       for (std::size_t d = 0; d < a_.head_dim; ++d) out[d] = q[d] * a_.scale;
@@ -174,6 +181,7 @@ class AttentionRows {
   std::size_t head_;
   std::size_t first_row_;
   std::size_t rows_;
+  std::size_t positions_[kRows];
   OnlineSoftmax softmax_[kRows];
   alignas(64) float queries_[kRows * kRowStride];
   alignas(64) float outputs_[kRows * kRowStride];

@@ -50,13 +50,24 @@ class ValuePanels {
       : block_({head_dim, panel_rows}), panel_(entries) {}
 
   HWY_INLINE void SetBlockTokens(std::size_t tokens) { block_.tokens = tokens; }
+  /// Where tokens [place, place + count) of a block lie, or as many as there are.
+  [[nodiscard]] HWY_INLINE NextLines Lines(const std::uint8_t* values, std::size_t place,
+                                           std::size_t count) const {
+    if (count >= block_.tokens) return {values, 1, 0, block_.bytes()};
+    const std::size_t last = std::min(place + count, block_.tokens);
+    return {Panel(values, 0, place), block_.padded_dim() / panel_rows, block_.panel_bytes(),
+            (last - place) * Codes::column_bytes};
+  }
 
   /// Tokens [place, place + count) of a block, both multiples of kStep.
   /// @param weights  0 for tokens that are not there
+  /// @param next     read after the values
   /// @param outputs  [rows][kRowStride]
   HWY_NOINLINE void Add(const std::uint8_t* values, std::size_t place, std::size_t count,
-                        const FloatRows& weights, float* outputs) {
+                        const FloatRows& weights, const NextLines& next, float* outputs) {
     const std::size_t dim = block_.padded_dim();
+    next_ = next;
+    next_.Divide(dim / panel_rows);
     if constexpr (!Codes::is_scaled) {
       Floats(values, place, count, weights, 0, dim, outputs);
     } else {
@@ -69,9 +80,9 @@ class ValuePanels {
         Scales(values, g, place, count, scales, offsets);
         if constexpr (kInteger) {
           codes_.Take(weights, scales, count, count);
-          codes_.Multiply(0, 0, Panel(values, first, place), block_.panel_bytes(),
-                          (last - first) / panel_rows, count,
-                          {outputs + first, kRowStride, nullptr, true});
+          const std::uint8_t* panels = Panel(values, first, place);
+          codes_.Multiply(0, 0, panels, block_.panel_bytes(), (last - first) / panel_rows, count,
+                          {outputs + first, kRowStride, nullptr, true}, next_);
         } else {
           Weigh(weights, scales, count);
           Floats(values, place, count, {weighed_, kMostTokens, weights.count}, first, last,
@@ -94,22 +105,30 @@ class ValuePanels {
   /// Elements [first, last) by float products.
   HWY_INLINE void Floats(const std::uint8_t* values, std::size_t place, std::size_t count,
                          const FloatRows& weights, std::size_t first, std::size_t last,
-                         float* outputs) const {
+                         float* outputs) {
     const std::size_t n = (last - first) / panel_rows;
     const std::uint8_t* panels = Panel(values, first, place);
     const PanelSums sums{outputs + first, kRowStride, nullptr, true};
     if constexpr (Panels::kPlain) {
       if (Panels::kInPlace || weights.count <= FloatProducts<fp32>::kFew) {
         FloatProducts<typename Codes::element>::Run(weights, panels, block_.panel_bytes(), n, count,
-                                                    sums);
+                                                    sums, next_);
         return;
       }
     }
-    alignas(64) float floats[max_head_dim * kMostTokens];
-    for (std::size_t p = 0; p < n; ++p) {
-      panel_.Decode(panels + p * block_.panel_bytes(), count, floats + p * count * panel_rows);
+    // So few panels at a time that rows and they share the first cache.
+    alignas(64) float floats[kDecodedPanels * panel_rows * kMostTokens];
+    const std::size_t floats_apart = count * panel_rows;
+    for (std::size_t p = 0; p < n; p += kDecodedPanels) {
+      const std::size_t some = std::min(kDecodedPanels, n - p);
+      for (std::size_t i = 0; i < some; ++i) {
+        const std::uint8_t* panel = panels + (p + i) * block_.panel_bytes();
+        panel_.Decode(panel, count, floats + i * floats_apart);
+      }
+      FloatProducts<fp32>::Run(weights, floats, floats_apart * sizeof(float), some, count,
+                               {outputs + first + p * panel_rows, kRowStride, nullptr, true},
+                               next_);
     }
-    FloatProducts<fp32>::Run(weights, floats, count * panel_rows * sizeof(float), n, count, sums);
   }
 
   /// Weights times the scales of a group of tokens.
@@ -178,6 +197,7 @@ class ValuePanels {
   Panels panel_;
   StoredNumbers<typename Codes::scale_format> scale_;
   StoredNumbers<typename Codes::offset_format> offset_;
+  NextLines next_;
   struct Nothing {};
   std::conditional_t<kInteger, CodeRows<Codes, kMostTokens, 1, true>, Nothing> codes_;
   alignas(64) float weighed_[Codes::is_scaled && !kInteger ? kRows * kMostTokens : 1];
