@@ -147,16 +147,23 @@ class Attention : AttentionRows {
         WithValues(segment, [&](auto& values_of) QOMPOSE_FLATTEN {
           keys_of.SetBlockTokens(keys.block_tokens);
           values_of.SetBlockTokens(values.block_tokens);
-          // While either is read, memory is asked for what comes next.
-          const NextLines next_values =
-              values_of.Lines(BlockOf(values, t) + values.values_at, values.place(t), kTileTokens);
+          // While either is read, memory is asked for what comes next: the other one, which lies
+          // beside it in a block of one tile; in longer blocks the next tile of the same.
+          const auto lines_of_values = [&](std::size_t at) QOMPOSE_FLATTEN {
+            return values_of.Lines(BlockOf(values, at) + values.values_at, values.place(at),
+                                   kTileTokens);
+          };
           NextLines next_keys;
+          NextLines next_values;
+          const bool alternates = values.block_tokens <= kTileTokens;
           if (stop < last_seen) {
             next_keys = keys_of.Lines(PanelOf(keys, stop), kTileTokens / panel_rows);
+            if (!alternates) next_values = lines_of_values(stop);
           }
-          ScoresOf(keys_of, segment, start, stop, next_values);
+          if (alternates) next_values = lines_of_values(t);
+          ScoresOf(keys_of, segment, start, stop, alternates ? next_values : next_keys);
           Weigh(segment, start, stop);
-          AddValues(values_of, segment, t, start, stop, next_keys);
+          AddValues(values_of, segment, t, start, stop, alternates ? next_keys : next_values);
         });
       });
       t = stop;

@@ -40,7 +40,7 @@ namespace HWY_NAMESPACE {
 /// @param columns  a multiple of 16
 /// @param codes    [rows][stride]
 /// @param unit     what scales are multiplied by besides
-/// @param sums     of the codes of each `group` columns, [groups][detail::attention_rows]
+/// @param sums     of the codes of each `group` columns, [groups][detail::attention_rows], or null
 struct RoundRows {
   static HWY_NOINLINE void Run(const FloatRows& rows, const float* factors, std::size_t columns,
                                std::int8_t* codes, std::size_t stride, float unit, float* scales,
@@ -85,6 +85,7 @@ struct RoundRows {
           hn::StoreU(hn::DemoteTo(narrow, code(k)), narrow, out + k);
         }
       }
+      if (sums == nullptr) continue;
       CodeSums::Groups(out, columns, group, [&](std::size_t g, std::int32_t sum) QOMPOSE_FLATTEN {
         sums[g * detail::attention_rows + r] = sum;
       });
@@ -104,6 +105,37 @@ struct InterleaveRows {
       InterleaveCodes<kWidth, kCodeBytes>::Run(rows + r * stride, stride, columns, columns,
                                                tiles + r * columns / 4 * kCodeBytes);
     }
+  }
+};
+
+/// Sums of the rows of tiles whose codes are bytes, all rows of a tile at once.
+template <std::size_t kWidth>
+struct SumTiles {
+  /// Whether tiles of so many columns are whole vectors.
+  static HWY_INLINE bool Takes(std::size_t columns) {
+    return !QOMPOSE_PLAIN_TARGET && kWidth <= N && columns / 4 * kWidth % N == 0;
+  }
+  static HWY_NOINLINE void Run([[maybe_unused]] const std::int8_t* tiles, std::size_t rows,
+                               [[maybe_unused]] std::size_t columns,
+                               [[maybe_unused]] std::int32_t* sums) {
+#if !QOMPOSE_PLAIN_TARGET
+    using Ones = Dot<1>;
+    static_assert(Ones::kRun >= max_head_dim / 4 && kWidth <= N);
+    const auto ones = Ones::Prepare(hn::Set(DU8(), std::uint8_t{1}));
+    for (std::size_t r = 0; r < rows; r += kWidth) {
+      auto partial = Ones::Start();
+      for (std::size_t i = 0; i < columns * kWidth; i += 4 * N) {
+        Ones::Add(partial, ones, hn::LoadU(DI8(), tiles + r * columns + i));
+      }
+      alignas(64) std::int32_t lanes[N];
+      hn::Store(Ones::Flush(hn::Zero(DI()), partial), DI(), lanes);
+      for (std::size_t m = 0; m < kWidth; ++m) {
+        std::int32_t sum = 0;
+        for (std::size_t i = m; i < N; i += kWidth) sum += lanes[i];
+        sums[r + m] = sum;
+      }
+    }
+#endif
   }
 };
 
@@ -143,19 +175,15 @@ class CodeProducts {
 
  public:
   using Product = typename Columns::Product;
-  /// Rows of a tile, where there are `rows` of them.
-  static HWY_INLINE std::size_t TileRows(std::size_t rows) {
-    return rows == 1 ? 1 : rows <= kFew ? kFew : kMany;
-  }
-  static HWY_INLINE void Interleave(std::int8_t* codes, std::size_t stride, std::size_t rows,
-                                    std::size_t columns, std::int8_t* tiles) {
-    constexpr std::size_t kBytes = Product::kCodeBytes;
+  /// use(tile) with what makes tiles of so many rows.
+  template <class Use>
+  static HWY_INLINE void WithTile(std::size_t rows, Use&& use) {
     if (rows == 1) {
-      InterleaveRows<1, kBytes>::Run(codes, stride, rows, columns, tiles);
+      use(std::integral_constant<std::size_t, 1>());
     } else if (kFew == kMany || rows <= kFew) {
-      InterleaveRows<kFew, kBytes>::Run(codes, stride, rows, columns, tiles);
+      use(std::integral_constant<std::size_t, kFew>());
     } else {
-      InterleaveRows<kMany, kBytes>::Run(codes, stride, rows, columns, tiles);
+      use(std::integral_constant<std::size_t, kMany>());
     }
   }
 
@@ -165,15 +193,22 @@ class CodeProducts {
                                std::size_t panel_bytes, std::size_t n_panels, std::size_t columns,
                                const PanelSums& sums, NextLines& next) {
     const std::size_t share = next.Share(rows.count <= kFew ? 1 : divide_up(rows.count, kMany));
+    const std::uint8_t* meet[kWide];
+    std::size_t lane[kWide];
+    // Past the last panel is the last one again.
+    const auto place = [&](std::size_t p, std::size_t i) QOMPOSE_FLATTEN {
+      const std::size_t at = std::min(p + i, n_panels - 1);
+      lane[i] = at * panel_rows;
+      return at;
+    };
     if (rows.count <= kFew) {
-      for (std::size_t p = 0; p < n_panels; ++p) {
-        next.Ask(share);
-        const std::uint8_t* panel[1] = {panels + p * panel_bytes};
-        const std::size_t lane[1] = {p * panel_rows};
+      for (std::size_t p = 0; p < n_panels; p += kWide) {
+        next.Ask(share * kWide);
+        for (std::size_t i = 0; i < kWide; ++i) meet[i] = panels + place(p, i) * panel_bytes;
         if (rows.count == 1) {
-          Tile<1, 1, FromPanel>(rows, 0, first, panel, lane, columns, sums);
+          Tile<kWide, 1, FromPanel>(rows, 0, first, meet, lane, columns, sums);
         } else {
-          Tile<1, kFew, FromPanel>(rows, 0, first, panel, lane, columns, sums);
+          Tile<kWide, kFew, FromPanel>(rows, 0, first, meet, lane, columns, sums);
         }
       }
       return;
@@ -181,19 +216,14 @@ class CodeProducts {
     constexpr std::size_t kStageBytes = max_head_dim * panel_rows * Product::kWeightBytes;
     alignas(64) std::uint8_t stage[kWide * kStageBytes];
     for (std::size_t p = 0; p < n_panels; p += kWide) {
-      const std::uint8_t* staged[kWide];
-      std::size_t lane[kWide];
       for (std::size_t i = 0; i < kWide; ++i) {
-        // Past the last panel is the last one again.
-        const std::size_t at = std::min(p + i, n_panels - 1);
-        staged[i] = stage + (at - p) * kStageBytes;
-        lane[i] = at * panel_rows;
-        if (at < p + i) continue;
-        Unpack(panels + at * panel_bytes, columns, stage + i * kStageBytes);
+        const std::size_t at = place(p, i);
+        meet[i] = stage + (at - p) * kStageBytes;
+        if (at == p + i) Unpack(panels + at * panel_bytes, columns, stage + i * kStageBytes);
       }
       for (std::size_t r = 0; r < rows.count; r += kMany) {
         next.Ask(share * kWide);
-        Tile<kWide, kMany, FromStage>(rows, r, first, staged, lane, columns, sums);
+        Tile<kWide, kMany, FromStage>(rows, r, first, meet, lane, columns, sums);
       }
     }
   }
@@ -227,9 +257,12 @@ class CodeProducts {
       float* out = sums.out + (row + m) * sums.stride;
       VF total[V];
       Each<V>([&](auto v) QOMPOSE_FLATTEN {
-        total[v] = hn::Mul(hn::Mul(hn::ConvertTo(DF(), sum[m][v]), scale), factors[v]);
+        total[v] = hn::Mul(hn::ConvertTo(DF(), sum[m][v]), scale);
         if (sums.adds) {
-          total[v] = hn::Add(hn::LoadU(DF(), out + lane[v / kParts] + v % kParts * N), total[v]);
+          const float* at = out + lane[v / kParts] + v % kParts * N;
+          total[v] = hn::MulAdd(total[v], factors[v], hn::LoadU(DF(), at));
+        } else {
+          total[v] = hn::Mul(total[v], factors[v]);
         }
       });
       // All before the first is stored, as a panel may be there twice.
@@ -277,16 +310,26 @@ class CodeRows {
   HWY_INLINE void Take(const FloatRows& rows, const float* factors, std::size_t columns,
                        std::size_t group) {
     constexpr float kUnit = 1.0f / static_cast<float>(1 << integer_image<Element>::exponent);
+    constexpr std::size_t kCodeBytes = Products::Product::kCodeBytes;
     const std::size_t padded = round_up(columns, panel_rows);
-    RoundRows::Run(rows, factors, padded, codes_, kMostColumns, kUnit, scales_,
-                   kMostGroups == 1 ? padded : group, sums_);
     n_rows_ = rows.count;
     columns_ = columns;
-    for (std::size_t r = n_rows_; r < round_up(n_rows_, Products::TileRows(n_rows_)); ++r) {
-      scales_[r] = 0.0f;
-      for (std::size_t g = 0; g < kMostGroups; ++g) sums_[g * kRows + r] = 0;
-    }
-    Products::Interleave(codes_, kMostColumns, n_rows_, columns, tiles_);
+    Products::WithTile(n_rows_, [&](auto tile) QOMPOSE_FLATTEN {
+      constexpr std::size_t kWidth = decltype(tile)::value;
+      // Sums of rows are found faster in tiles.
+      constexpr bool kSums = kMostGroups == 1 && kCodeBytes == 4 && kWidth > 1 && kWidth <= N;
+      const bool sums_tiles = kSums && SumTiles<kWidth>::Takes(columns);
+      RoundRows::Run(rows, factors, padded, codes_, kMostColumns, kUnit, scales_,
+                     kMostGroups == 1 ? padded : group, sums_tiles ? nullptr : sums_);
+      for (std::size_t r = n_rows_; r < round_up(n_rows_, kWidth); ++r) {
+        scales_[r] = 0.0f;
+        for (std::size_t g = 0; g < kMostGroups; ++g) sums_[g * kRows + r] = 0;
+      }
+      InterleaveRows<kWidth, kCodeBytes>::Run(codes_, kMostColumns, n_rows_, columns, tiles_);
+      if constexpr (kSums) {
+        if (sums_tiles) SumTiles<kWidth>::Run(tiles_, n_rows_, columns, sums_);
+      }
+    });
   }
 
   /// Group `group` meets panels of its columns, which begin at `first`.

@@ -55,6 +55,9 @@ class ValuePanels {
                                            std::size_t count) const {
     if (count >= block_.tokens) return {values, 1, 0, block_.bytes()};
     const std::size_t last = std::min(place + count, block_.tokens);
+    for (std::size_t g = 0; Codes::is_scaled && g < block_.template groups<Codes>(); ++g) {
+      hwy::Prefetch(values + block_.scales_at(g) + place * Codes::scale_bytes);
+    }
     return {Panel(values, 0, place), block_.padded_dim() / panel_rows, block_.panel_bytes(),
             (last - place) * Codes::column_bytes};
   }
