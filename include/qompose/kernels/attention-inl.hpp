@@ -43,17 +43,16 @@ class Attention : AttentionRows {
   template <class Spec, std::size_t kOutliers>
   using ValuesOf = ValuePanels<detail::cache_codes<Spec, kOutliers>>;
 
- public:
   using KeyData = typename Keys::transform::data;
   using ValueData = typename Values::transform::data;
 
+ public:
   /// Query rows [first_row, first_row + rows) of a KV head over tokens [begin, end).
   /// @param partial  where the parts of several runs are left for `Merge`, or null to write y
   /// @pre rows <= detail::attention_rows
-  static void Run(const Arguments& a, const KeyData& key_data, const ValueData& value_data,
-                  std::size_t head, std::size_t first_row, std::size_t rows, std::size_t begin,
-                  std::size_t end, const detail::attention_partial* partial) {
-    Attention work(a, key_data, head, first_row, rows);
+  static void Run(const Arguments& a, std::size_t head, std::size_t first_row, std::size_t rows,
+                  std::size_t begin, std::size_t end, const detail::attention_partial* partial) {
+    Attention work(a, *static_cast<const KeyData*>(a.key_data), head, first_row, rows);
     // The logit of a sink takes part once.
     if (begin == a.segments[0].begin) work.AddSinks();
     for (std::size_t i = 0; i < a.n_segments; ++i) {
@@ -65,20 +64,20 @@ class Attention : AttentionRows {
     if (partial != nullptr) {
       work.Leave(*partial);
     } else {
-      work.Finish(value_data);
+      work.Finish();
     }
   }
 
   /// Makes y of the parts that runs over different tokens have left.
   /// @param first   the first of `n_parts`, which lie `stride` floats apart
-  static void Merge(const Arguments& a, const ValueData& value_data, std::size_t head,
-                    std::size_t rows, const detail::attention_partial& first, std::size_t stride,
+  static void Merge(const Arguments& a, std::size_t head, std::size_t rows,
+                    const detail::attention_partial& first, std::size_t stride,
                     std::size_t n_parts) {
     alignas(64) float sum[kRowStride];
     for (std::size_t r = 0; r < rows; ++r) {
       const std::size_t dim = round_up(a.head_dim, panel_rows);
       const float total = Join(first, stride, n_parts, r, dim, sum);
-      StoreRow(a, value_data, head, r, sum, total);
+      StoreRow(a, head, r, sum, total);
     }
   }
 
@@ -139,32 +138,37 @@ class Attention : AttentionRows {
     Visible(segment, rows_ - 1, unused, last_seen);
     const detail::cache_region& keys = *segment.keys;
     const detail::cache_region& values = *segment.values;
+    WithKeys(segment,
+             [&](auto& panels) QOMPOSE_FLATTEN { panels.SetBlockTokens(keys.block_tokens); });
+    WithValues(segment,
+               [&](auto& panels) QOMPOSE_FLATTEN { panels.SetBlockTokens(values.block_tokens); });
+    // While keys or values are read, memory is asked for what comes next: the other of them, which
+    // lies beside it in a block of one tile; in longer blocks the next tile of the same.
+    const bool alternates = values.block_tokens <= kTileTokens;
     for (std::size_t t = first_seen; t < last_seen;) {
       // Tiles begin where panels do; tokens before the segment are seen by no row.
       const std::size_t start = t - keys.place(t) % panel_rows;
       const std::size_t stop = std::min(start + kTileTokens, last_seen);
-      WithKeys(segment, [&](auto& keys_of) QOMPOSE_FLATTEN {
-        WithValues(segment, [&](auto& values_of) QOMPOSE_FLATTEN {
-          keys_of.SetBlockTokens(keys.block_tokens);
-          values_of.SetBlockTokens(values.block_tokens);
-          // While either is read, memory is asked for what comes next: the other one, which lies
-          // beside it in a block of one tile; in longer blocks the next tile of the same.
-          const auto lines_of_values = [&](std::size_t at) QOMPOSE_FLATTEN {
-            return values_of.Lines(BlockOf(values, at) + values.values_at, values.place(at),
-                                   kTileTokens);
-          };
-          NextLines next_keys;
-          NextLines next_values;
-          const bool alternates = values.block_tokens <= kTileTokens;
-          if (stop < last_seen) {
-            next_keys = keys_of.Lines(PanelOf(keys, stop), kTileTokens / panel_rows);
-            if (!alternates) next_values = lines_of_values(stop);
-          }
-          if (alternates) next_values = lines_of_values(t);
-          ScoresOf(keys_of, segment, start, stop, alternates ? next_values : next_keys);
-          Weigh(segment, start, stop);
-          AddValues(values_of, segment, t, start, stop, alternates ? next_keys : next_values);
+      NextLines next_keys;
+      NextLines next_values;
+      if (stop < last_seen) {
+        WithKeys(segment, [&](auto& panels) QOMPOSE_FLATTEN {
+          next_keys = panels.Lines(PanelOf(keys, stop), kTileTokens / panel_rows);
         });
+      }
+      if (alternates || stop < last_seen) {
+        const std::size_t next = alternates ? t : stop;
+        WithValues(segment, [&](auto& panels) QOMPOSE_FLATTEN {
+          next_values = panels.Lines(BlockOf(values, next) + values.values_at, values.place(next),
+                                     kTileTokens);
+        });
+      }
+      WithKeys(segment, [&](auto& panels) QOMPOSE_FLATTEN {
+        ScoresOf(panels, segment, start, stop, alternates ? next_values : next_keys);
+      });
+      Weigh(segment, start, stop);
+      WithValues(segment, [&](auto& panels) QOMPOSE_FLATTEN {
+        AddValues(panels, segment, t, start, stop, alternates ? next_keys : next_values);
       });
       t = stop;
     }
@@ -204,25 +208,24 @@ class Attention : AttentionRows {
       const std::size_t count = std::min(round_up(last - from, kStep), kTileTokens);
       // Weights before the first token are 0, being in the margin or of tokens that are not seen.
       const float* weights = Scores(0, t - start) - (place - from);
-      values.Add(block + region.values_at, from, count, {weights, kScoreStride, rows_}, next,
-                 outputs_);
       t += std::min(last, from + count) - place;
+      values.Add(block + region.values_at, from, count, {weights, kScoreStride, rows_},
+                 t < stop ? NextLines() : next, outputs_);
     }
   }
 
-  HWY_INLINE void Finish(const ValueData& value_data) {
+  HWY_INLINE void Finish() {
     for (std::size_t r = 0; r < rows_; ++r) {
-      StoreRow(a_, value_data, head_, first_row_ + r, outputs_ + r * kRowStride,
-               softmax_[r].Total());
+      StoreRow(a_, head_, first_row_ + r, outputs_ + r * kRowStride, softmax_[r].Total());
     }
   }
   /// A row of y; zeros where no token was seen.
-  static HWY_INLINE void StoreRow(const Arguments& a, const ValueData& value_data, std::size_t head,
-                                  std::size_t row, float* sum, float total) {
+  static HWY_INLINE void StoreRow(const Arguments& a, std::size_t head, std::size_t row, float* sum,
+                                  float total) {
     const float inverse = total > 0.0f ? 1.0f / total : 0.0f;
     float* y = a.y + row / a.group * a.y_stride + (head * a.group + row % a.group) * a.head_dim;
     if constexpr (!Values::transform::is_identity) {
-      Values::transform::unfold(value_data, sum, a.head_dim);
+      Values::transform::unfold(*static_cast<const ValueData*>(a.value_data), sum, a.head_dim);
     }
     for (std::size_t d = 0; d < a.head_dim; ++d) y[d] = sum[d] * inverse;
   }

@@ -115,7 +115,8 @@ struct SumTiles {
   static HWY_INLINE bool Takes(std::size_t columns) {
     return !QOMPOSE_PLAIN_TARGET && kWidth <= N && columns / 4 * kWidth % N == 0;
   }
-  static HWY_NOINLINE void Run([[maybe_unused]] const std::int8_t* tiles, std::size_t rows,
+  static HWY_NOINLINE void Run([[maybe_unused]] const std::int8_t* tiles,
+                               [[maybe_unused]] std::size_t rows,
                                [[maybe_unused]] std::size_t columns,
                                [[maybe_unused]] std::int32_t* sums) {
 #if !QOMPOSE_PLAIN_TARGET
@@ -152,6 +153,8 @@ struct CodeTiles {
 template <class Element, std::size_t kGroupColumns>
 struct ProductLayout : code_layout<Element> {
   static constexpr std::size_t most_group_columns = kGroupColumns;
+  /// A program has many caches, and long loops take no less time here.
+  static constexpr bool keeps_loops_short = true;
 };
 
 /// Products of rows of int8 codes and panels, compiled once for all caches.
