@@ -170,9 +170,9 @@ class FloatProducts {
     const std::size_t share = next.Share(divide_up(rows.count, kFew));
     for (; r < rows.count; r += kFew) {
       if (r + 1 == rows.count) {
-        Tile<1, 1>::Run(rows, r, all, sums, next, share);
+        Tile<1, kWide>::Run(rows, r, all, sums, next, share);
       } else {
-        Tile<kFew, 1>::Run(rows, r, all, sums, next, share);
+        Tile<kFew, kWide>::Run(rows, r, all, sums, next, share);
       }
     }
   }
@@ -198,6 +198,8 @@ class FloatProducts {
     static constexpr std::size_t V = kPanels * kParts;
     // Few sums are split into chains that do not wait for each other.
     static constexpr std::size_t kChains = kRows * V >= 8 ? 1 : kRows * V >= 4 ? 2 : 4;
+    /// Columns after which memory is asked for more.
+    static constexpr std::size_t kStretch = 16;
 
    public:
     static HWY_NOINLINE void Run(const FloatRows& rows, std::size_t row, const Panels& panels,
@@ -215,10 +217,9 @@ class FloatProducts {
         for (std::size_t i = 0; i < kPanels; ++i) {
           index[i] = std::min(p + i, panels.count - 1);
           b[i] = panels.at + index[i] * panels.apart;
-          if (index[i] == p + i) next.Ask(share);
         }
         VF sum[kRows][V];
-        Multiply(a, b, panels.columns, sum);
+        Multiply(a, b, panels.columns, next, share * kPanels, sum);
         Leave(sum, sums, out, index);
       }
     }
@@ -226,7 +227,8 @@ class FloatProducts {
    private:
     static HWY_INLINE void Multiply(const float* const (&rows)[kRows],
                                     const std::uint8_t* const (&panels)[kPanels],
-                                    std::size_t columns, VF (&total)[kRows][V]) {
+                                    std::size_t columns, NextLines& next, std::size_t share,
+                                    VF (&total)[kRows][V]) {
       // In registers.
       const float* a[kRows];
       Each<kRows>([&](auto r) QOMPOSE_FLATTEN { a[r] = rows[r]; });
@@ -238,19 +240,24 @@ class FloatProducts {
           Each<V>([&](auto v) QOMPOSE_FLATTEN { sum[c][r][v] = hn::Zero(DF()); });
         });
       });
-      for (std::size_t k = 0; k < columns; k += 4) {
-        Unroll<4>([&](auto j) QOMPOSE_FLATTEN {
-          constexpr std::size_t c = decltype(j)::value % kChains;
-          VF column[V];
-          Each<V>([&](auto v) QOMPOSE_FLATTEN {
-            const std::size_t at = (k + j) * panel_rows + v % kParts * N;
-            column[v] = LoadFloats<Format>(b[v / kParts] + at * kFormatBytes<Format>);
+      const std::size_t asks = divide_up(share * kStretch, columns);
+      for (std::size_t k = 0; k < columns;) {
+        next.Ask(asks);
+        const std::size_t stop = std::min(columns, k + kStretch);
+        for (; k < stop; k += 4) {
+          Unroll<4>([&](auto j) QOMPOSE_FLATTEN {
+            constexpr std::size_t c = decltype(j)::value % kChains;
+            VF column[V];
+            Each<V>([&](auto v) QOMPOSE_FLATTEN {
+              const std::size_t at = (k + j) * panel_rows + v % kParts * N;
+              column[v] = LoadFloats<Format>(b[v / kParts] + at * kFormatBytes<Format>);
+            });
+            Each<kRows>([&](auto r) QOMPOSE_FLATTEN {
+              const VF number = hn::Set(DF(), a[r][k + j]);
+              Each<V>([&](auto v) QOMPOSE_FLATTEN { AddProduct(sum[c][r][v], number, column[v]); });
+            });
           });
-          Each<kRows>([&](auto r) QOMPOSE_FLATTEN {
-            const VF number = hn::Set(DF(), a[r][k + j]);
-            Each<V>([&](auto v) QOMPOSE_FLATTEN { AddProduct(sum[c][r][v], number, column[v]); });
-          });
-        });
+        }
       }
       Each<kRows>([&](auto r) QOMPOSE_FLATTEN {
         Each<V>([&](auto v) QOMPOSE_FLATTEN {
