@@ -137,7 +137,8 @@ HWY_INLINE void AddProduct(VF& sum, VF a, VF b) {
 /// Products of rows of floats and panels of `Format`, [columns][16] numbers.
 ///
 /// Called by its address for many thousand products at a time, and compiled once for all caches.
-template <class Format>
+/// @tparam kSpread  whether columns of a panel are not side by side, but `column_apart` apart
+template <class Format, bool kSpread = false>
 class FloatProducts {
   /// Rows and panels that have a sum in registers for every lane.
 #if HWY_ARCH_X86 && HWY_TARGET <= HWY_AVX3
@@ -157,10 +158,11 @@ class FloatProducts {
   /// @param columns      a multiple of 4
   static HWY_NOINLINE void Run(const FloatRows& rows, const void* panels, std::size_t panel_bytes,
                                std::size_t n_panels, std::size_t columns, const PanelSums& sums,
-                               NextLines& next) {
-    const Panels all{static_cast<const std::uint8_t*>(panels), panel_bytes, n_panels, columns};
+                               NextLines& next, std::size_t column_apart = panel_rows) {
+    const Panels all{static_cast<const std::uint8_t*>(panels), panel_bytes, n_panels, columns,
+                     column_apart};
     std::size_t r = 0;
-    if constexpr (std::is_same_v<Format, fp32> && kMany > kFew) {
+    if constexpr (std::is_same_v<Format, fp32> && !kSpread && kMany > kFew) {
       // More than two thirds of a tile are worth a tile.
       const std::size_t share = next.Share(divide_up(rows.count, kMany));
       for (; r + kMany * 2 / 3 < rows.count; r += kMany) {
@@ -189,6 +191,7 @@ class FloatProducts {
     std::size_t apart;
     std::size_t count;
     std::size_t columns;
+    std::size_t column_apart;
   };
 
   /// kRows rows meet all panels, kPanels at a time. Rows and panels past the last ones are the last
@@ -219,7 +222,8 @@ class FloatProducts {
           b[i] = panels.at + index[i] * panels.apart;
         }
         VF sum[kRows][V];
-        Multiply(a, b, panels.columns, next, share * kPanels, sum);
+        Multiply(a, b, panels.columns, kSpread ? panels.column_apart : panel_rows, next,
+                 share * kPanels, sum);
         Leave(sum, sums, out, index);
       }
     }
@@ -227,8 +231,8 @@ class FloatProducts {
    private:
     static HWY_INLINE void Multiply(const float* const (&rows)[kRows],
                                     const std::uint8_t* const (&panels)[kPanels],
-                                    std::size_t columns, NextLines& next, std::size_t share,
-                                    VF (&total)[kRows][V]) {
+                                    std::size_t columns, std::size_t apart, NextLines& next,
+                                    std::size_t share, VF (&total)[kRows][V]) {
       // In registers.
       const float* a[kRows];
       Each<kRows>([&](auto r) QOMPOSE_FLATTEN { a[r] = rows[r]; });
@@ -249,7 +253,7 @@ class FloatProducts {
             constexpr std::size_t c = decltype(j)::value % kChains;
             VF column[V];
             Each<V>([&](auto v) QOMPOSE_FLATTEN {
-              const std::size_t at = (k + j) * panel_rows + v % kParts * N;
+              const std::size_t at = (k + j) * apart + v % kParts * N;
               column[v] = LoadFloats<Format>(b[v / kParts] + at * kFormatBytes<Format>);
             });
             Each<kRows>([&](auto r) QOMPOSE_FLATTEN {

@@ -241,24 +241,10 @@ class LatentAttention {
     for (std::size_t h = 0; h < block_.n_heads; ++h) {
       const float* factors = KeyFactors(h);
       const std::size_t first = h * block_.rows;
-      // Some of the factors at a time, as panels.
-      constexpr std::size_t kMost = kTile * kLatentColumns / (2 * panel_rows);
-      for (std::size_t k = 0; k < rank_; k += 2 * panel_rows) {
-        const std::size_t n = std::min<std::size_t>(2, (rank_ - k) / panel_rows);
-        for (std::size_t d = 0; d < dim_; d += kMost) {
-          const std::size_t count = std::min(kMost, dim_ - d);
-          for (std::size_t p = 0; p < n; ++p) {
-            for (std::size_t i = 0; i < count; ++i) {
-              std::memcpy(floats_ + (p * kMost + i) * panel_rows,
-                          factors + (d + i) * stride_ + k + p * panel_rows,
-                          panel_rows * sizeof(float));
-            }
-          }
-          FloatProducts<fp32>::Run({memory_.queries + first * dim_ + d, dim_, block_.rows}, floats_,
-                                   kMost * panel_rows * sizeof(float), n, count,
-                                   {memory_.keys + first * stride_ + k, stride_, nullptr, d > 0});
-        }
-      }
+      NextLines none;
+      FloatProducts<fp32, true>::Run({memory_.queries + first * dim_, dim_, block_.rows}, factors,
+                                     panel_rows * sizeof(float), rank_ / panel_rows, dim_,
+                                     {memory_.keys + first * stride_, stride_}, none, stride_);
     }
   }
 
