@@ -11,6 +11,9 @@
 #define QOMPOSE_KERNELS_ATTENTION_FLOATS_INL_HPP_
 #endif
 
+#include <hwy/cache_control.h>
+
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <type_traits>
@@ -23,15 +26,6 @@ QOMPOSE_BEFORE_NAMESPACE();
 namespace qompose {
 inline namespace QOMPOSE_ISA {
 namespace HWY_NAMESPACE {
-
-/// Rows that have a sum in registers for every lane of a panel.
-#if HWY_ARCH_X86 && HWY_TARGET <= HWY_AVX3
-constexpr std::size_t kFloatRows = 12;
-#elif (HWY_ARCH_X86 && HWY_TARGET == HWY_AVX2) || HWY_ARCH_ARM_A64
-constexpr std::size_t kFloatRows = 6;
-#else
-constexpr std::size_t kFloatRows = 2;
-#endif
 
 /// Panels of `Codes` as floats, [columns][16], scales not applied.
 template <class Codes>
@@ -62,86 +56,247 @@ struct FloatPanel {
   DecodePanel<Codes> decode_;
 };
 
-/// How products read columns of a panel: floats, or halves that are widened on the way.
-struct FloatColumns {
-  const float* panel;
-  HWY_INLINE VF operator()(std::size_t column, std::size_t part) const {
-    return hn::LoadU(DF(), panel + column * panel_rows + part * N);
-  }
+/// Panels that are decoded at a time: they and the rows they meet share the first cache.
+#ifndef DP
+#define DP 2
+#endif
+constexpr std::size_t kDecodedPanels = DP;
+
+/// Rows that meet panels, `stride` numbers apart.
+struct FloatRows {
+  const float* at = nullptr;
+  std::size_t stride = 0;
+  std::size_t count = 0;
 };
-template <class Format>
-struct HalfColumns {
-  const std::uint8_t* panel;
-  HWY_INLINE VF operator()(std::size_t column, std::size_t part) const {
-    return LoadFloats<Format>(panel + (column * panel_rows + part * N) * kFormatBytes<Format>);
+
+/// Where sums of products go: lane i of panel p and row r to out[r * stride + p * apart + i].
+struct PanelSums {
+  float* out = nullptr;
+  std::size_t stride = 0;
+  const float* factors = nullptr;  ///< what sums are multiplied by, [panels][16], or null
+  bool adds = false;               ///< to what is there
+  std::size_t apart = panel_rows;
+};
+
+/// What will be read after the panels at hand. Products ask for its lines, a few at a time, as
+/// memory takes no more requests than that at once.
+class NextLines {
+ public:
+  HWY_INLINE NextLines() {}
+  /// n runs of bytes, `apart` bytes from start to start
+  HWY_INLINE NextLines(const std::uint8_t* at, std::size_t n, std::size_t apart, std::size_t bytes)
+      : at_(at),
+        lines_(divide_up(bytes, kLine)),
+        apart_(apart),
+        in_run_(lines_),
+        left_(n * lines_) {}
+
+  /// Says in how many pieces of work all lines are to be asked for.
+  HWY_INLINE void Divide(std::size_t pieces) { share_ = divide_up(left_, pieces); }
+  /// Lines that each of `times` parts of a piece asks for.
+  [[nodiscard]] HWY_INLINE std::size_t Share(std::size_t times) const {
+    return left_ == 0 ? 0 : divide_up(share_, times);
   }
+  HWY_INLINE void Ask(std::size_t count) {
+    count = std::min(count, left_);
+    left_ -= count;
+    while (count > 0) {
+      const std::size_t here = std::min(count, in_run_);
+      for (std::size_t i = 0; i < here; ++i) hwy::Prefetch(at_ + i * kLine);
+      at_ += here * kLine;
+      count -= here;
+      in_run_ -= here;
+      if (in_run_ == 0) {
+        in_run_ = lines_;
+        at_ += apart_ - lines_ * kLine;
+      }
+    }
+  }
+
+ private:
+  static constexpr std::size_t kLine = 64;
+  const std::uint8_t* at_ = nullptr;
+  std::size_t lines_ = 0;
+  std::size_t apart_ = 0;
+  std::size_t in_run_ = 0;
+  std::size_t left_ = 0;
+  std::size_t share_ = 0;
 };
 
 /// sum += a * b
 HWY_INLINE void AddProduct(VF& sum, VF a, VF b) {
-#if HWY_TARGET == HWY_AVX2 && HWY_COMPILER_GCC_ACTUAL
+#if HWY_ARCH_X86 && HWY_TARGET <= HWY_AVX2 && HWY_COMPILER_GCC_ACTUAL
   // g++ moves broadcasts forward until there are more values than registers, and then keeps a sum
-  // in memory, for which all products wait.
-  asm("vfmadd231ps %2, %1, %0" : "+x"(sum.raw) : "x"(a.raw), "x"(b.raw));
+  // in memory, for which all products wait; or moves sums between registers.
+  asm("vfmadd231ps %2, %1, %0" : "+v"(sum.raw) : "v"(a.raw), "v"(b.raw));
 #else
   sum = hn::MulAdd(a, b, sum);
 #endif
 }
 
-/// finish(row, part, sum over columns of a[row][column] column[16]) for `rows` rows.
-template <std::size_t rows, class Columns, class Finish>
-HWY_INLINE void MultiplyRows(const float* HWY_RESTRICT a, std::size_t a_stride, const Columns& load,
-                             std::size_t columns, Finish&& finish) {
-  // Few sums are split into chains that do not wait for each other.
-  constexpr std::size_t kChains = rows * kParts >= 8 ? 1 : rows * kParts >= 4 ? 2 : 4;
-  VF sum[kChains][rows][kParts];
-  Each<kChains>([&](auto c) QOMPOSE_FLATTEN {
-    Each<rows>([&](auto r) QOMPOSE_FLATTEN {
-      Each<kParts>([&](auto part) QOMPOSE_FLATTEN { sum[c][r][part] = hn::Zero(DF()); });
-    });
-  });
-  const auto add = [&](auto c, std::size_t k) QOMPOSE_FLATTEN {
-    VF b[kParts];
-    Each<kParts>([&](auto part) QOMPOSE_FLATTEN { b[part] = load(k, part); });
-    Each<rows>([&](auto r) QOMPOSE_FLATTEN {
-      const VF as = hn::Set(DF(), a[r * a_stride + k]);
-      Each<kParts>([&](auto part) QOMPOSE_FLATTEN { AddProduct(sum[c][r][part], as, b[part]); });
-    });
-  };
-  // Columns come in multiples of eight.
-  for (std::size_t k = 0; k < columns; k += 4) {
-    Unroll<4>([&](auto j) QOMPOSE_FLATTEN {
-      add(std::integral_constant<std::size_t, decltype(j)::value % kChains>(), k + j);
-    });
-  }
-  Each<rows>([&](auto r) QOMPOSE_FLATTEN {
-    Each<kParts>([&](auto part) QOMPOSE_FLATTEN {
-      Unroll<kChains>([&](auto c) QOMPOSE_FLATTEN {
-        if constexpr (decltype(c)::value > 0) {
-          sum[0][r][part] = hn::Add(sum[0][r][part], sum[c][r][part]);
-        }
-      });
-      finish(r, part, sum[0][r][part]);
-    });
-  });
-}
+/// Products of rows of floats and panels of `Format`, [columns][16] numbers.
+///
+/// Called by its address for many thousand products at a time, and compiled once for all caches.
+/// @tparam kSpread  whether columns of a panel are not side by side, but `column_apart` apart
+template <class Format, bool kSpread = false>
+class FloatProducts {
+  /// Rows and panels that have a sum in registers for every lane.
+#if HWY_ARCH_X86 && HWY_TARGET <= HWY_AVX3
+  static constexpr std::size_t kMany = 12;
+#elif (HWY_ARCH_X86 && HWY_TARGET == HWY_AVX2) || HWY_ARCH_ARM_A64
+  static constexpr std::size_t kMany = 6;
+#else
+  static constexpr std::size_t kMany = 2;
+#endif
+  static constexpr std::size_t kWide = kParts == 1 ? 2 : 1;
 
-/// The same for any number of rows: finish(row, part, sum).
-template <std::size_t most = kFloatRows, class Columns, class Finish>
-HWY_INLINE void MultiplyAllRows(const float* a, std::size_t a_stride, const Columns& load,
-                                std::size_t columns, std::size_t rows, Finish&& finish,
-                                std::size_t first = 0) {
-  for (; first + most <= rows; first += most) {
-    MultiplyRows<most>(a + first * a_stride, a_stride, load, columns,
-                       [&](std::size_t r, std::size_t part, VF sum)
-                           QOMPOSE_FLATTEN { finish(first + r, part, sum); });
+ public:
+  /// Rows up to which panels are read but once, so that they need not be floats.
+  static constexpr std::size_t kFew = std::min<std::size_t>(4, kMany);
+
+  /// @param panel_bytes  from panel to panel
+  /// @param columns      a multiple of 4
+  static HWY_NOINLINE void Run(const FloatRows& rows, const void* panels, std::size_t panel_bytes,
+                               std::size_t n_panels, std::size_t columns, const PanelSums& sums,
+                               NextLines& next, std::size_t column_apart = panel_rows) {
+    const Panels all{static_cast<const std::uint8_t*>(panels), panel_bytes, n_panels, columns,
+                     column_apart};
+    std::size_t r = 0;
+    if constexpr (std::is_same_v<Format, fp32> && !kSpread && kMany > kFew) {
+      // More than two thirds of a tile are worth a tile.
+      const std::size_t share = next.Share(divide_up(rows.count, kMany));
+      for (; r + kMany * 2 / 3 < rows.count; r += kMany) {
+        Tile<kMany, kWide>::Run(rows, r, all, sums, next, share);
+      }
+    }
+    const std::size_t share = next.Share(divide_up(rows.count, kFew));
+    for (; r < rows.count; r += kFew) {
+      if (r + 1 == rows.count) {
+        Tile<1, kWide>::Run(rows, r, all, sums, next, share);
+      } else {
+        Tile<kFew, kWide>::Run(rows, r, all, sums, next, share);
+      }
+    }
   }
-  if constexpr (most > 1) {
-    if (first == rows) return;
-    constexpr std::size_t kNext = most > 8 ? 8 : most > 4 ? 4 : most / 2;
-    MultiplyAllRows<kNext>(a, a_stride, load, columns, rows, finish, first);
+  /// The same with nothing to ask for.
+  static HWY_INLINE void Run(const FloatRows& rows, const void* panels, std::size_t panel_bytes,
+                             std::size_t n_panels, std::size_t columns, const PanelSums& sums) {
+    NextLines none;
+    Run(rows, panels, panel_bytes, n_panels, columns, sums, none);
   }
-}
+
+ private:
+  struct Panels {
+    const std::uint8_t* at;
+    std::size_t apart;
+    std::size_t count;
+    std::size_t columns;
+    std::size_t column_apart;
+  };
+
+  /// kRows rows meet all panels, kPanels at a time. Rows and panels past the last ones are the last
+  /// ones again.
+  template <std::size_t kRows, std::size_t kPanels>
+  class Tile {
+    static constexpr std::size_t V = kPanels * kParts;
+    // Few sums are split into chains that do not wait for each other.
+    static constexpr std::size_t kChains = kRows * V >= 8 ? 1 : kRows * V >= 4 ? 2 : 4;
+    /// Columns after which memory is asked for more.
+    static constexpr std::size_t kStretch = 16;
+
+   public:
+    static HWY_NOINLINE void Run(const FloatRows& rows, std::size_t row, const Panels& panels,
+                                 const PanelSums& sums, NextLines& next, std::size_t share) {
+      const float* a[kRows];
+      float* out[kRows];
+      for (std::size_t r = 0; r < kRows; ++r) {
+        const std::size_t at = std::min(row + r, rows.count - 1);
+        a[r] = rows.at + at * rows.stride;
+        out[r] = sums.out + at * sums.stride;
+      }
+      for (std::size_t p = 0; p < panels.count; p += kPanels) {
+        const std::uint8_t* b[kPanels];
+        std::size_t index[kPanels];
+        for (std::size_t i = 0; i < kPanels; ++i) {
+          index[i] = std::min(p + i, panels.count - 1);
+          b[i] = panels.at + index[i] * panels.apart;
+        }
+        VF sum[kRows][V];
+        Multiply(a, b, panels.columns, kSpread ? panels.column_apart : panel_rows, next,
+                 share * kPanels, sum);
+        Leave(sum, sums, out, index);
+      }
+    }
+
+   private:
+    static HWY_INLINE void Multiply(const float* const (&rows)[kRows],
+                                    const std::uint8_t* const (&panels)[kPanels],
+                                    std::size_t columns, std::size_t apart, NextLines& next,
+                                    std::size_t share, VF (&total)[kRows][V]) {
+      // In registers.
+      const float* a[kRows];
+      Each<kRows>([&](auto r) QOMPOSE_FLATTEN { a[r] = rows[r]; });
+      const std::uint8_t* b[kPanels];
+      Each<kPanels>([&](auto p) QOMPOSE_FLATTEN { b[p] = panels[p]; });
+      VF sum[kChains][kRows][V];
+      Each<kChains>([&](auto c) QOMPOSE_FLATTEN {
+        Each<kRows>([&](auto r) QOMPOSE_FLATTEN {
+          Each<V>([&](auto v) QOMPOSE_FLATTEN { sum[c][r][v] = hn::Zero(DF()); });
+        });
+      });
+      const std::size_t asks = divide_up(share * kStretch, columns);
+      for (std::size_t k = 0; k < columns;) {
+        next.Ask(asks);
+        const std::size_t stop = std::min(columns, k + kStretch);
+        for (; k < stop; k += 4) {
+          Unroll<4>([&](auto j) QOMPOSE_FLATTEN {
+            constexpr std::size_t c = decltype(j)::value % kChains;
+            VF column[V];
+            Each<V>([&](auto v) QOMPOSE_FLATTEN {
+              const std::size_t at = (k + j) * apart + v % kParts * N;
+              column[v] = LoadFloats<Format>(b[v / kParts] + at * kFormatBytes<Format>);
+            });
+            Each<kRows>([&](auto r) QOMPOSE_FLATTEN {
+              const VF number = hn::Set(DF(), a[r][k + j]);
+              Each<V>([&](auto v) QOMPOSE_FLATTEN { AddProduct(sum[c][r][v], number, column[v]); });
+            });
+          });
+        }
+      }
+      Each<kRows>([&](auto r) QOMPOSE_FLATTEN {
+        Each<V>([&](auto v) QOMPOSE_FLATTEN {
+          total[r][v] = sum[0][r][v];
+          Unroll<kChains - 1>([&](auto c) QOMPOSE_FLATTEN {
+            total[r][v] = hn::Add(total[r][v], sum[c + 1][r][v]);
+          });
+        });
+      });
+    }
+
+    static HWY_INLINE void Leave(VF (&sum)[kRows][V], const PanelSums& sums,
+                                 float* const (&out)[kRows], const std::size_t (&index)[kPanels]) {
+      const auto each_sum = [&](auto&& use) QOMPOSE_FLATTEN {
+        Each<V>([&](auto v) QOMPOSE_FLATTEN {
+          const std::size_t lane = v % kParts * N;
+          const std::size_t place = index[v / kParts] * sums.apart + lane;
+          Each<kRows>([&](auto r) QOMPOSE_FLATTEN { use(v, sum[r][v], out[r] + place); });
+        });
+      };
+      if (sums.factors != nullptr) {
+        each_sum([&](auto v, VF& total, float*) QOMPOSE_FLATTEN {
+          const float* factors = sums.factors + index[v / kParts] * panel_rows + v % kParts * N;
+          total = hn::Mul(total, hn::LoadU(DF(), factors));
+        });
+      }
+      // All before the first is stored, as a row or panel may be there twice.
+      if (sums.adds) {
+        each_sum([&](auto, VF& total, const float* at)
+                     QOMPOSE_FLATTEN { total = hn::Add(hn::LoadU(DF(), at), total); });
+      }
+      each_sum([&](auto, VF& total, float* at) QOMPOSE_FLATTEN { hn::StoreU(total, DF(), at); });
+    }
+  };
+};
 
 }  // namespace HWY_NAMESPACE
 }  // namespace QOMPOSE_ISA

@@ -118,7 +118,31 @@ struct KeyScales {
   StoredNumbers<typename Codes::offset_format> offset;
 };
 
-/// Scores of rows of queries, [rows][kQueryStride] floats that have been multiplied by all that
+/// Rows of queries and outputs lie so far apart that rows of a column share no set of a cache.
+constexpr std::size_t kRowStride = max_head_dim + panel_rows;
+
+/// A panel of keys: a block, and the place of the panel's first token there.
+struct KeyPanel {
+  const std::uint8_t* block = nullptr;
+  std::size_t place = 0;
+};
+
+/// out[row][16 p .. 16 p + 16) += numbers[row] * lanes[16 p .. 16 p + 16)
+struct AddOuterProduct {
+  static HWY_NOINLINE void Run(const float* numbers, std::size_t rows, const float* lanes,
+                               std::size_t n_lanes, float* out, std::size_t stride) {
+    for (std::size_t r = 0; r < rows; ++r) {
+      const VF number = hn::Set(DF(), numbers[r]);
+      for (std::size_t i = 0; i < n_lanes; i += N) {
+        float* at = out + r * stride + i;
+        const VF lane = hn::LoadU(DF(), lanes + i);
+        hn::StoreU(hn::MulAdd(number, lane, hn::LoadU(DF(), at)), DF(), at);
+      }
+    }
+  }
+};
+
+/// Scores of rows of queries, [rows][kRowStride] floats that have been multiplied by all that
 /// scores are multiplied by.
 ///
 /// Integer codes of at most 8 bits meet queries rounded to int8, one scale a row; all others are
@@ -128,55 +152,174 @@ struct KeyScales {
 /// @tparam kRotates   whether keys are rotated here, and so unfolded
 template <class Codes, class Transform, bool kRotates>
 class KeyPanels {
+  using Panels = FloatPanel<Codes>;
   static constexpr bool kInteger = Codes::has_integers && !kRotates;
   static constexpr bool kFolds = Codes::is_per_channel && !kRotates;
+  /// Whether sums are multiplied by scales, and added to, group by group.
+  static constexpr bool kScales = Codes::is_scaled && !kFolds && !kRotates;
+  static constexpr bool kAddsOffsets = Codes::has_offset && !kRotates;
   static constexpr std::size_t kRows = detail::attention_rows;
   static constexpr std::size_t kMostGroups =
       Codes::is_per_channel ? 1 : divide_up(max_head_dim, Codes::most_group_columns);
 
  public:
-  static constexpr std::size_t kQueryStride = max_head_dim;
+  /// Panels that rows meet at a time.
+  static constexpr std::size_t kMostPanels = 4;
 
   HWY_INLINE KeyPanels(std::size_t head_dim, const float* entries,
                        const typename Transform::data& data)
       : block_({head_dim, panel_rows}), panel_(entries), data_(data) {}
 
   HWY_INLINE void SetBlockTokens(std::size_t tokens) { block_.tokens = tokens; }
+  /// Where `n` panels of a block lie, or as many as there are.
+  [[nodiscard]] HWY_INLINE NextLines Lines(const KeyPanel& first, std::size_t n) const {
+    const std::size_t begin = first.place == 0 ? 0 : block_.panel_at(first.place);
+    const std::size_t last = std::min(first.place + n * panel_rows, block_.tokens);
+    return {first.block + begin, 1, 0, block_.panel_at(last) - begin};
+  }
 
   /// Takes the rows that the next panels meet.
   HWY_INLINE void SetQueries(const float* queries, std::size_t rows) {
-    queries_ = queries;
-    rows_ = rows;
+    queries_ = {queries, kRowStride, rows};
     folded_for_ = nullptr;
-    if constexpr (!kFolds) Take(queries);
+    if constexpr (!kFolds) {
+      alignas(64) float ones[max_head_dim];
+      std::fill_n(ones, max_head_dim, 1.0f);
+      Take(ones, ones);
+    }
   }
 
-  /// scores[row][0 .. 16) of the panel of token `place` of a block.
-  /// @param rotation  of the tokens of the panel; unused unless keys are rotated here
-  HWY_INLINE void Scores(const std::uint8_t* keys, std::size_t place,
-                         [[maybe_unused]] const KeyRotation& rotation, float* scores,
-                         std::size_t stride) {
-    if constexpr (kFolds) Fold(keys);
-    const std::uint8_t* panel = keys + block_.panel_at(place);
-    if constexpr (kRotates) {
-      alignas(64) float floats[max_head_dim * panel_rows];
-      panel_.Decode(panel + block_.codes_at(), block_.columns(), floats);
-      Unscale(keys, panel, floats);
-      ForEachOutlier(keys, place, [&](std::size_t at, float lacking) { floats[at] += lacking; });
-      Unfold(floats);
-      RotatePanel(rotation, block_.head_dim, floats);
-      Multiply(FloatColumns{floats}, panel, scores, stride);
-    } else {
-      Products(panel, scores, stride);
-      ForEachOutlier(keys, place, [&](std::size_t at, float lacking) {
-        const float* q = queries_ + at / panel_rows;
-        float* out = scores + at % panel_rows;
-        for (std::size_t r = 0; r < rows_; ++r) out[r * stride] += q[r * kQueryStride] * lacking;
-      });
+  /// scores[row][16 p .. 16 p + 16) of panel p.
+  /// @param panels    [n_panels], at most kMostPanels
+  /// @param rotation  of the tokens of the panels; unused unless keys are rotated here
+  /// @param next      read after the keys
+  HWY_NOINLINE void Scores(const KeyPanel* panels, std::size_t n_panels,
+                           const KeyRotation& rotation, const NextLines& next, float* scores,
+                           std::size_t stride) {
+    next_ = next;
+    next_.Divide(n_panels * NumberOfGroups());
+    const std::size_t most = kInteger || InPlace() ? kMostPanels : kDecodedPanels;
+    for (std::size_t p = 0; p < n_panels;) {
+      // Panels of a block lie side by side.
+      std::size_t n = 1;
+      while (p + n < n_panels && n < most && panels[p + n].block == panels[p].block) ++n;
+      BlockScores(panels[p], n, rotation, p * panel_rows, scores + p * panel_rows, stride);
+      p += n;
     }
   }
 
  private:
+  HWY_INLINE void BlockScores(const KeyPanel& first, std::size_t n,
+                              [[maybe_unused]] const KeyRotation& rotation,
+                              [[maybe_unused]] std::size_t token, float* scores,
+                              std::size_t stride) {
+    if constexpr (kFolds) Fold(first.block);
+    const std::uint8_t* panels = first.block + block_.panel_at(first.place);
+    const std::size_t columns = block_.columns();
+    if constexpr (kInteger) {
+      const auto multiply = [&](std::size_t g, std::size_t from, std::size_t count,
+                                const PanelSums& sums) QOMPOSE_FLATTEN {
+        const std::uint8_t* codes = panels + block_.codes_at() + from * Codes::column_bytes;
+        codes_.Multiply(g, from, codes, block_.panel_bytes(), n, count, sums, next_);
+      };
+      Groups(panels, n, 1.0f, multiply, scores, stride);
+    } else if (InPlace()) {
+      const auto multiply = [&](std::size_t, std::size_t from, std::size_t count,
+                                const PanelSums& sums) QOMPOSE_FLATTEN {
+        using Format = std::conditional_t<Panels::kPlain, typename Codes::element, fp32>;
+        const float* rows = Rows().at + from;
+        const std::uint8_t* codes = panels + block_.codes_at() + from * Codes::column_bytes;
+        FloatProducts<Format>::Run({rows, kRowStride, queries_.count}, codes, block_.panel_bytes(),
+                                   n, count, sums, next_);
+      };
+      Groups(panels, n, 1.0f, multiply, scores, stride);
+    } else {
+      alignas(64) float floats[kDecodedPanels * max_head_dim * panel_rows];
+      const std::size_t apart = columns * panel_rows;
+      for (std::size_t p = 0; p < n; ++p) {
+        const std::uint8_t* panel = panels + p * block_.panel_bytes();
+        panel_.Decode(panel + block_.codes_at(), columns, floats + p * apart);
+        if constexpr (kRotates) {
+          float* at = floats + p * apart;
+          Unscale(first.block, panel, at);
+          ForEachOutlier(first.block, first.place + p * panel_rows,
+                         [&](std::size_t element, float lacking) { at[element] += lacking; });
+          Unfold(at);
+          KeyRotation moved = rotation;
+          moved.cosines += token + p * panel_rows;
+          moved.sines += token + p * panel_rows;
+          RotatePanel(moved, block_.head_dim, at);
+        }
+      }
+      const auto multiply = [&](std::size_t, std::size_t from, std::size_t count,
+                                const PanelSums& sums) QOMPOSE_FLATTEN {
+        FloatProducts<fp32>::Run({Rows().at + from, kRowStride, queries_.count},
+                                 floats + from * panel_rows, apart * sizeof(float), n, count, sums,
+                                 next_);
+      };
+      Groups(panels, n, kRotates ? 1.0f : 1.0f / Panels::kFactor, multiply, scores, stride);
+    }
+    if constexpr (Codes::outliers > 0 && !kRotates) {
+      for (std::size_t p = 0; p < n; ++p) {
+        ForEachOutlier(first.block, first.place + p * panel_rows,
+                       [&](std::size_t at, float lacking) {
+                         const float* q = queries_.at + at / panel_rows;
+                         float* out = scores + p * panel_rows + at % panel_rows;
+                         for (std::size_t r = 0; r < queries_.count; ++r) {
+                           out[r * stride] += q[r * kRowStride] * lacking;
+                         }
+                       });
+      }
+    }
+  }
+
+  [[nodiscard]] HWY_INLINE std::size_t NumberOfGroups() const {
+    return kScales ? block_.template groups<Codes>() : 1;
+  }
+  /// Whether products read panels as they lie in memory.
+  [[nodiscard]] HWY_INLINE bool InPlace() const {
+    if constexpr (kRotates || !Panels::kPlain) return false;
+    return Panels::kInPlace || queries_.count <= FloatProducts<fp32>::kFew;
+  }
+  /// What panels meet.
+  [[nodiscard]] HWY_INLINE FloatRows Rows() const {
+    return {kFolds ? folded_ : queries_.at, kRowStride, queries_.count};
+  }
+
+  /// Sums of n panels, group by group, times `factor`.
+  /// @param multiply  (group, first column, columns, where sums go)
+  template <class Multiply>
+  HWY_INLINE void Groups(const std::uint8_t* panels, std::size_t n, float factor,
+                         Multiply&& multiply, float* scores, std::size_t stride) {
+    const std::size_t n_groups = NumberOfGroups();
+    for (std::size_t g = 0; g < n_groups; ++g) {
+      const std::size_t first = g * GroupColumns();
+      // Columns of padding belong to the last group.
+      const std::size_t count = g + 1 == n_groups ? block_.columns() - first : GroupColumns();
+      alignas(64) float factors[kMostPanels * panel_rows];
+      alignas(64) float offsets[kMostPanels * panel_rows];
+      for (std::size_t i = 0; i < n * panel_rows; i += N) {
+        [[maybe_unused]] const std::uint8_t* panel = panels + i / panel_rows * block_.panel_bytes();
+        VF scale = hn::Set(DF(), factor);
+        if constexpr (kScales) {
+          scale = hn::Mul(numbers_.Scale(block_, panel, g, i % panel_rows), scale);
+          if constexpr (kAddsOffsets) {
+            hn::Store(numbers_.Offset(block_, panel, g, i % panel_rows), DF(), offsets + i);
+          }
+        } else if constexpr (kAddsOffsets) {
+          hn::Store(hn::Set(DF(), 1.0f), DF(), offsets + i);
+        }
+        hn::Store(scale, DF(), factors + i);
+      }
+      const bool has_factors = kScales || factor != 1.0f;
+      multiply(g, first, count, PanelSums{scores, stride, has_factors ? factors : nullptr, g > 0});
+      if constexpr (kAddsOffsets) {
+        AddOuterProduct::Run(row_sums_ + g * kRows, queries_.count, offsets, n * panel_rows, scores,
+                             stride);
+      }
+    }
+  }
+
   /// use(place, what is lacking) for the elements of a panel that are kept apart.
   template <class Use>
   HWY_INLINE void ForEachOutlier(const std::uint8_t* keys, std::size_t place, Use&& use) const {
@@ -199,70 +342,39 @@ class KeyPanels {
     }
   }
 
-  /// Scores but for the elements that are kept apart.
-  HWY_INLINE void Products(const std::uint8_t* panel, float* scores, std::size_t stride) {
-    const std::uint8_t* codes = panel + block_.codes_at();
-    if constexpr (kInteger) {
-      Integers(panel, scores, stride);
-    } else if constexpr (FloatPanel<Codes>::kInPlace) {
-      Multiply(FloatColumns{reinterpret_cast<const float*>(codes)}, panel, scores, stride);
-    } else {
-      if constexpr (FloatPanel<Codes>::kPlain) {
-        if (rows_ <= kFloatRows) {
-          return Multiply(HalfColumns<typename Codes::element>{codes}, panel, scores, stride);
-        }
-      }
-      alignas(64) float floats[max_head_dim * panel_rows];
-      panel_.Decode(codes, block_.columns(), floats);
-      Multiply(FloatColumns{floats}, panel, scores, stride);
-    }
-  }
-
-  /// Scales and offsets of N tokens of a panel, for a group.
-  HWY_INLINE VF Scale(const std::uint8_t* panel, std::size_t g, std::size_t part) const {
-    return numbers_.Scale(block_, panel, g, part * N);
-  }
-  HWY_INLINE VF Offset(const std::uint8_t* panel, std::size_t g, std::size_t part) const {
-    return numbers_.Offset(block_, panel, g, part * N);
-  }
   [[nodiscard]] HWY_INLINE std::size_t GroupColumns() const {
     return block_.template group_cols<Codes>();
   }
 
-  /// Columns of a group; those of padding belong to the last one.
-  [[nodiscard]] HWY_INLINE std::size_t ColumnsFrom(std::size_t first, bool is_last) const {
-    return is_last ? block_.columns() - first : GroupColumns();
-  }
-
-  /// Rows of floats, or of codes, of which sums are taken where offsets want them.
-  HWY_INLINE void Take(const float* rows) {
-    const std::size_t dim = block_.head_dim;
-    const std::size_t columns = block_.columns();
+  /// Rows times scales of channels: floats, or codes; and what offsets are multiplied by.
+  HWY_INLINE void Take([[maybe_unused]] const float* scales,
+                       [[maybe_unused]] const float* offsets) {
     if constexpr (kInteger) {
-      for (std::size_t r = 0; r < rows_; ++r) {
-        std::int8_t* codes = codes_.Row(r);
-        scales_[r] = QuantizeRow<int8>::Run(rows + r * kQueryStride, dim, codes) /
-                     CodeRows<Codes, max_head_dim, false>::kFactor;
-        std::memset(codes + dim, 0, columns - dim);
-        CodeSums::Groups(codes, dim, GroupColumns(),
-                         [&](std::size_t g, std::int32_t sum) QOMPOSE_FLATTEN {
-                           sums_[kMostGroups == 1 ? r : g * kRows + r] = sum;
-                         });
+      codes_.Take(queries_, scales, block_.columns(), GroupColumns());
+    } else if constexpr (kFolds) {
+      const std::size_t columns = round_up(block_.columns(), panel_rows);
+      for (std::size_t r = 0; r < queries_.count; ++r) {
+        for (std::size_t k = 0; k < columns; k += N) {
+          const VF x = hn::LoadU(DF(), queries_.at + r * kRowStride + k);
+          hn::Store(hn::Mul(x, hn::Load(DF(), scales + k)), DF(), folded_ + r * kRowStride + k);
+        }
       }
-      for (std::size_t r = rows_; r < round_up(rows_, 8); ++r) {
-        scales_[r] = 0.0f;
-        for (std::size_t g = 0; g < kMostGroups; ++g) sums_[g * kRows + r] = 0;
-      }
-      codes_.Finish(rows_, columns);
-    } else if constexpr (Codes::has_offset && !kFolds && !kRotates) {
-      for (std::size_t r = 0; r < rows_; ++r) {
-        for (std::size_t g = 0; g * GroupColumns() < dim; ++g) {
+    }
+    if constexpr (kAddsOffsets) {
+      const std::size_t dim = block_.head_dim;
+      for (std::size_t r = 0; r < queries_.count; ++r) {
+        const float* q = queries_.at + r * kRowStride;
+        for (std::size_t g = 0; g < kMostGroups && g * GroupColumns() < dim; ++g) {
           const std::size_t first = g * GroupColumns();
-          float sum = 0.0f;
-          for (std::size_t d = first; d < std::min(first + GroupColumns(), dim); ++d) {
-            sum += rows[r * kQueryStride + d];
+          const std::size_t last = kMostGroups == 1 ? dim : std::min(first + GroupColumns(), dim);
+          // What codes stand for, where queries are codes, so that rounding them errs no offset.
+          if constexpr (kInteger && !kFolds) {
+            row_sums_[g * kRows + r] = codes_.Sum(g, r);
+          } else {
+            float sum = 0.0f;
+            for (std::size_t d = first; d < last; ++d) sum += q[d] * offsets[d];
+            row_sums_[g * kRows + r] = sum;
           }
-          float_sums_[g * kRows + r] = sum;
         }
       }
     }
@@ -275,27 +387,11 @@ class KeyPanels {
     alignas(64) float scales[max_head_dim];
     alignas(64) float offsets[max_head_dim];
     ChannelScales(keys, scales, offsets);
-    for (std::size_t r = 0; r < rows_; ++r) {
-      const float* q = queries_ + r * kQueryStride;
-      float* out = folded_ + r * kQueryStride;
-      VF sum = hn::Zero(DF());
-      for (std::size_t d = 0; d < block_.padded_dim(); d += N) {
-        const VF x = hn::LoadU(DF(), q + d);
-        if constexpr (Codes::has_offset) {
-          sum = hn::MulAdd(x, hn::Load(DF(), offsets + d), sum);
-        }
-        hn::StoreU(hn::Mul(x, hn::Load(DF(), scales + d)), DF(), out + d);
-      }
-      std::fill(out + block_.padded_dim(), out + std::max(block_.columns(), block_.padded_dim()),
-                0.0f);
-      if constexpr (Codes::has_offset) {
-        float_sums_[r] = hn::GetLane(hn::SumOfLanes(DF(), sum));
-      }
-    }
-    Take(folded_);
+    Take(scales, offsets);
   }
   HWY_INLINE void ChannelScales(const std::uint8_t* keys, float* scales, float* offsets) const {
-    for (std::size_t d = 0; d < block_.padded_dim(); d += N) {
+    const std::size_t padded = block_.padded_dim();
+    for (std::size_t d = 0; d < padded; d += N) {
       const VF scale = numbers_.scale(keys + block_.scales_at(), d);
       hn::Store(scale, DF(), scales + d);
       if constexpr (Codes::has_offset) {
@@ -304,85 +400,8 @@ class KeyPanels {
         hn::Store(offset, DF(), offsets + d);
       }
     }
-  }
-
-  /// Scores by integer products, group by group.
-  HWY_INLINE void Integers(const std::uint8_t* panel, float* scores, std::size_t stride) {
-    const std::size_t n_groups = kFolds ? 1 : block_.template groups<Codes>();
-    for (std::size_t g = 0; g < n_groups; ++g) {
-      const std::size_t first = g * GroupColumns();
-      VF scale[kParts];
-      VF offset[kParts];
-      if constexpr (!kFolds && Codes::is_scaled) {
-        Each<kParts>([&](auto part) QOMPOSE_FLATTEN { scale[part] = Scale(panel, g, part); });
-      }
-      if constexpr (!kFolds && Codes::has_offset) {
-        Each<kParts>([&](auto part) QOMPOSE_FLATTEN { offset[part] = Offset(panel, g, part); });
-      }
-      const std::int32_t* sums = sums_ + (kMostGroups == 1 ? 0 : g * kRows);
-      const auto sum_of = [&](std::size_t r) QOMPOSE_FLATTEN { return sums[r]; };
-      codes_.Multiply(panel + block_.codes_at() + first * Codes::column_bytes, first,
-                      ColumnsFrom(first, g + 1 == n_groups), sum_of,
-                      [&](std::size_t r, std::size_t part, VI sum) QOMPOSE_FLATTEN {
-                        const VF row_scale = hn::Set(DF(), scales_[r]);
-                        VF value = hn::Mul(hn::ConvertTo(DF(), sum), row_scale);
-                        if constexpr (!kFolds && Codes::is_scaled) {
-                          value = hn::Mul(value, scale[part]);
-                        }
-                        if constexpr (!kFolds && Codes::has_offset) {
-                          const float whole = static_cast<float>(sums[r]) * scales_[r] *
-                                              CodeRows<Codes, max_head_dim, false>::kFactor;
-                          value = hn::MulAdd(hn::Set(DF(), whole), offset[part], value);
-                        }
-                        if constexpr (kFolds && Codes::has_offset) {
-                          value = hn::Add(value, hn::Set(DF(), float_sums_[r]));
-                        }
-                        float* at = scores + r * stride + part * N;
-                        if (g > 0) value = hn::Add(value, hn::LoadU(DF(), at));
-                        hn::StoreU(value, DF(), at);
-                      });
-    }
-  }
-
-  /// Scores by float products, group by group.
-  template <class Columns>
-  HWY_INLINE void Multiply(const Columns& load, const std::uint8_t* panel, float* scores,
-                           std::size_t stride) const {
-    const float* rows = kFolds ? folded_ : queries_;
-    constexpr bool kScales = Codes::is_scaled && !kFolds && !kRotates;
-    const std::size_t n_groups = kScales ? block_.template groups<Codes>() : 1;
-    constexpr float kInverse = 1.0f / FloatPanel<Codes>::kFactor;
-    for (std::size_t g = 0; g < n_groups; ++g) {
-      const std::size_t first = g * GroupColumns();
-      VF scale[kParts];
-      VF offset[kParts];
-      if constexpr (kScales) {
-        Each<kParts>([&](auto part) QOMPOSE_FLATTEN {
-          scale[part] = hn::Mul(Scale(panel, g, part), hn::Set(DF(), kInverse));
-          if constexpr (Codes::has_offset) offset[part] = Offset(panel, g, part);
-        });
-      }
-      const float* sums = float_sums_ + (kFolds ? 0 : g * kRows);
-      const auto shifted = [&](std::size_t k, std::size_t part)
-                               QOMPOSE_FLATTEN { return load(first + k, part); };
-      MultiplyAllRows(rows + first, kQueryStride, shifted, ColumnsFrom(first, g + 1 == n_groups),
-                      rows_, [&](std::size_t r, std::size_t part, VF sum) QOMPOSE_FLATTEN {
-                        if constexpr (kScales) {
-                          sum = hn::Mul(sum, scale[part]);
-                        } else if constexpr (kInverse != 1.0f && !kRotates) {
-                          sum = hn::Mul(sum, hn::Set(DF(), kInverse));
-                        }
-                        if constexpr (kScales && Codes::has_offset) {
-                          sum = hn::MulAdd(hn::Set(DF(), sums[r]), offset[part], sum);
-                        }
-                        if constexpr (kFolds && Codes::has_offset) {
-                          sum = hn::Add(sum, hn::Set(DF(), sums[r]));
-                        }
-                        float* at = scores + r * stride + part * N;
-                        if (g > 0) sum = hn::Add(sum, hn::LoadU(DF(), at));
-                        hn::StoreU(sum, DF(), at);
-                      });
-    }
+    const std::size_t last = round_up(block_.columns(), panel_rows);
+    if (padded < last) std::fill(scales + padded, scales + last, 0.0f);
   }
 
   /// Decoded codes to values, in place.
@@ -427,20 +446,16 @@ class KeyPanels {
   }
 
   detail::key_block<Codes> block_;
-  FloatPanel<Codes> panel_;
+  Panels panel_;
   const typename Transform::data& data_;
   KeyScales<Codes> numbers_;
-  const float* queries_ = nullptr;
-  std::size_t rows_ = 0;
+  FloatRows queries_;
   const std::uint8_t* folded_for_ = nullptr;
-  struct Nothing {
-    HWY_INLINE float* operator+(std::size_t) const { return nullptr; }
-  };
-  std::conditional_t<kInteger, CodeRows<Codes, max_head_dim, false>, Nothing> codes_;
-  float scales_[kInteger ? kRows : 1];
-  std::int32_t sums_[kInteger ? kRows * kMostGroups : 1];
-  float float_sums_[Codes::has_offset ? kRows * kMostGroups : 1];
-  alignas(64) float folded_[kFolds ? kRows * kQueryStride : 1];
+  NextLines next_;
+  struct Nothing {};
+  std::conditional_t<kInteger, CodeRows<Codes, max_head_dim, kMostGroups, false>, Nothing> codes_;
+  float row_sums_[kAddsOffsets ? kRows * kMostGroups : 1];
+  alignas(64) float folded_[kFolds && !kInteger ? kRows * kRowStride : 1];
 };
 
 }  // namespace HWY_NAMESPACE

@@ -30,13 +30,14 @@ namespace qompose {
 inline namespace QOMPOSE_ISA {
 namespace HWY_NAMESPACE {
 
-/// Adds weights times values to outputs, [rows][kOutputStride] floats.
+/// Adds weights times values to outputs, [rows][kRowStride] floats.
 ///
 /// Scales of tokens go into the weights. Integer codes meet weights rounded to 0 .. 127, with a
 /// scale for each row and stretch of at most kMostTokens tokens: an error of at most 1 / 254 of the
 /// largest product of weight and scale in the stretch. All other codes are decoded to floats.
 template <class Codes>
 class ValuePanels {
+  using Panels = FloatPanel<Codes>;
   static constexpr bool kInteger = Codes::has_integers;
   static constexpr std::size_t kRows = detail::attention_rows;
 
@@ -44,155 +45,120 @@ class ValuePanels {
   static constexpr std::size_t kMostTokens = 64;
   /// Tokens that are added together: a unit of codes, and a panel's worth of weights.
   static constexpr std::size_t kStep = std::max(Codes::step, panel_rows);
-  static constexpr std::size_t kOutputStride = max_head_dim;
 
   HWY_INLINE ValuePanels(std::size_t head_dim, const float* entries)
       : block_({head_dim, panel_rows}), panel_(entries) {}
 
   HWY_INLINE void SetBlockTokens(std::size_t tokens) { block_.tokens = tokens; }
+  /// Where tokens [place, place + count) of a block lie, or as many as there are.
+  [[nodiscard]] HWY_INLINE NextLines Lines(const std::uint8_t* values, std::size_t place,
+                                           std::size_t count) const {
+    if (count >= block_.tokens) return {values, 1, 0, block_.bytes()};
+    const std::size_t last = std::min(place + count, block_.tokens);
+    for (std::size_t g = 0; Codes::is_scaled && g < block_.template groups<Codes>(); ++g) {
+      hwy::Prefetch(values + block_.scales_at(g) + place * Codes::scale_bytes);
+    }
+    return {Panel(values, 0, place), block_.padded_dim() / panel_rows, block_.panel_bytes(),
+            (last - place) * Codes::column_bytes};
+  }
 
   /// Tokens [place, place + count) of a block, both multiples of kStep.
-  /// @param weights  [rows][stride], 0 for tokens that are not there
-  HWY_INLINE void Add(const std::uint8_t* values, std::size_t place, std::size_t count,
-                      const float* weights, std::size_t stride, std::size_t rows, float* outputs) {
+  /// @param weights  0 for tokens that are not there
+  /// @param next     read after the values
+  /// @param outputs  [rows][kRowStride]
+  HWY_NOINLINE void Add(const std::uint8_t* values, std::size_t place, std::size_t count,
+                        const FloatRows& weights, const NextLines& next, float* outputs) {
     const std::size_t dim = block_.padded_dim();
+    next_ = next;
+    next_.Divide(dim / panel_rows);
     if constexpr (!Codes::is_scaled) {
-      for (std::size_t d = 0; d < dim; d += panel_rows) {
-        Floats(values, place, count, weights, stride, rows, d, outputs);
-      }
+      Floats(values, place, count, weights, 0, dim, outputs);
     } else {
       const std::size_t group = block_.template group_cols<Codes>();
       for (std::size_t g = 0; g * group < block_.head_dim; ++g) {
-        Weigh(values, g, place, count, weights, stride, rows);
-        const std::size_t last = std::min(dim, round_up((g + 1) * group, panel_rows));
-        for (std::size_t d = g * group; d < last; d += panel_rows) {
-          if constexpr (kInteger) {
-            Integers(values, place, count, d, outputs);
-          } else {
-            Floats(values, place, count, weighed_, kMostTokens, rows, d, outputs);
-          }
-          if constexpr (Codes::has_offset) AddOffsets(rows, d, outputs);
+        const std::size_t first = g * group;
+        const std::size_t last = std::min(dim, round_up(first + group, panel_rows));
+        alignas(64) float scales[kMostTokens];
+        alignas(64) float offsets[kMostTokens];
+        Scales(values, g, place, count, scales, offsets);
+        if constexpr (kInteger) {
+          codes_.Take(weights, scales, count, count);
+          const std::uint8_t* panels = Panel(values, first, place);
+          codes_.Multiply(0, 0, panels, block_.panel_bytes(), (last - first) / panel_rows, count,
+                          {outputs + first, kRowStride, nullptr, true}, next_);
+        } else {
+          Weigh(weights, scales, count);
+          Floats(values, place, count, {weighed_, kMostTokens, weights.count}, first, last,
+                 outputs);
+        }
+        if constexpr (Codes::has_offset) {
+          AddOffsets(weights, offsets, count, first, last, outputs);
         }
       }
     }
-    AddOutliers(values, place, count, weights, stride, rows, outputs);
+    AddOutliers(values, place, count, weights.at, weights.stride, weights.count, outputs);
   }
 
  private:
-  static HWY_INLINE float* Output(float* outputs, std::size_t row, std::size_t d) {
-    return outputs + row * kOutputStride + d;
-  }
   [[nodiscard]] HWY_INLINE const std::uint8_t* Panel(const std::uint8_t* values, std::size_t d,
                                                      std::size_t place) const {
     return values + block_.panel_at(d) + place * Codes::column_bytes;
   }
 
+  /// Elements [first, last) by float products.
   HWY_INLINE void Floats(const std::uint8_t* values, std::size_t place, std::size_t count,
-                         const float* weights, std::size_t stride, std::size_t rows, std::size_t d,
-                         float* outputs) const {
-    const std::uint8_t* panel = Panel(values, d, place);
-    const auto add = [&](std::size_t r, std::size_t part, VF sum) QOMPOSE_FLATTEN {
-      float* at = Output(outputs, r, d) + part * N;
-      hn::StoreU(hn::Add(hn::LoadU(DF(), at), sum), DF(), at);
-    };
-    if constexpr (FloatPanel<Codes>::kInPlace) {
-      MultiplyAllRows(weights, stride, FloatColumns{reinterpret_cast<const float*>(panel)}, count,
-                      rows, add);
-      return;
-    }
-    if constexpr (FloatPanel<Codes>::kPlain) {
-      if (rows <= kFloatRows) {
-        MultiplyAllRows(weights, stride, HalfColumns<typename Codes::element>{panel}, count, rows,
-                        add);
+                         const FloatRows& weights, std::size_t first, std::size_t last,
+                         float* outputs) {
+    const std::size_t n = (last - first) / panel_rows;
+    const std::uint8_t* panels = Panel(values, first, place);
+    const PanelSums sums{outputs + first, kRowStride, nullptr, true};
+    if constexpr (Panels::kPlain) {
+      if (Panels::kInPlace || weights.count <= FloatProducts<fp32>::kFew) {
+        FloatProducts<typename Codes::element>::Run(weights, panels, block_.panel_bytes(), n, count,
+                                                    sums, next_);
         return;
       }
     }
-    alignas(64) float floats[kMostTokens * panel_rows];
-    panel_.Decode(panel, count, floats);
-    MultiplyAllRows(weights, stride, FloatColumns{floats}, count, rows, add);
+    // So few panels at a time that rows and they share the first cache.
+    alignas(64) float floats[kDecodedPanels * panel_rows * kMostTokens];
+    const std::size_t floats_apart = count * panel_rows;
+    for (std::size_t p = 0; p < n; p += kDecodedPanels) {
+      const std::size_t some = std::min(kDecodedPanels, n - p);
+      for (std::size_t i = 0; i < some; ++i) {
+        const std::uint8_t* panel = panels + (p + i) * block_.panel_bytes();
+        panel_.Decode(panel, count, floats + i * floats_apart);
+      }
+      FloatProducts<fp32>::Run(weights, floats, floats_apart * sizeof(float), some, count,
+                               {outputs + first + p * panel_rows, kRowStride, nullptr, true},
+                               next_);
+    }
   }
 
-  HWY_INLINE void Integers(const std::uint8_t* values, std::size_t place, std::size_t count,
-                           std::size_t d, float* outputs) const {
-    codes_.Multiply(
-        Panel(values, d, place), 0, count, [&](std::size_t r) QOMPOSE_FLATTEN { return sums_[r]; },
-        [&](std::size_t r, std::size_t part, VI sum) QOMPOSE_FLATTEN {
-          float* at = Output(outputs, r, d) + part * N;
-          const VF scaled = hn::Mul(hn::ConvertTo(DF(), sum), hn::Set(DF(), scales_[r]));
-          hn::StoreU(hn::Add(hn::LoadU(DF(), at), scaled), DF(), at);
-        });
-  }
-
-  /// Weights times the scales of a group of tokens, as floats or codes; sums of weights and
-  /// offsets.
-  HWY_INLINE void Weigh(const std::uint8_t* values, std::size_t g, std::size_t place,
-                        std::size_t count, const float* weights, std::size_t stride,
-                        std::size_t rows) {
-    alignas(64) float scales[kMostTokens];
-    alignas(64) float offsets[kMostTokens];
-    Scales(values, g, place, count, scales, offsets);
-    for (std::size_t r = 0; r < rows; ++r) {
-      const float* w = weights + r * stride;
-      float* out = weighed_ + (kInteger ? 0 : r * kMostTokens);
-      VF most = hn::Zero(DF());
-      VF offset = hn::Zero(DF());
+  /// Weights times the scales of a group of tokens.
+  HWY_INLINE void Weigh(const FloatRows& weights, const float* scales, std::size_t count) {
+    for (std::size_t r = 0; r < weights.count; ++r) {
       for (std::size_t t = 0; t < count; t += N) {
-        const VF weight = hn::LoadU(DF(), w + t);
-        if constexpr (Codes::has_offset) {
-          offset = hn::MulAdd(weight, hn::Load(DF(), offsets + t), offset);
-        }
-        const VF weighed = hn::Mul(weight, hn::Load(DF(), scales + t));
-        if constexpr (kInteger) most = hn::Max(most, hn::Abs(weighed));
-        hn::StoreU(weighed, DF(), out + t);
+        const VF weight = hn::LoadU(DF(), weights.at + r * weights.stride + t);
+        hn::Store(hn::Mul(weight, hn::Load(DF(), scales + t)), DF(),
+                  weighed_ + r * kMostTokens + t);
       }
-      if constexpr (Codes::has_offset) offsets_[r] = hn::GetLane(hn::SumOfLanes(DF(), offset));
-      if constexpr (kInteger) {
-        Round(out, hn::GetLane(hn::MaxOfLanes(DF(), most)), count, r);
-      }
-    }
-    if constexpr (kInteger) {
-      for (std::size_t r = rows; r < round_up(rows, 8); ++r) {
-        sums_[r] = 0;
-        scales_[r] = 0.0f;
-      }
-      codes_.Finish(rows, count);
     }
   }
-
-  /// Codes of a row of weights.
-  HWY_INLINE void Round(const float* x, float most, std::size_t count, std::size_t row) {
-    std::int8_t* codes = codes_.Row(row);
-    constexpr float kSteps = 127.0f;
-    if (!(most > 0x1p-120f)) {
-      std::memset(codes, 0, count);
-      sums_[row] = 0;
-      scales_[row] = 0.0f;
-      return;
-    }
-    const float inverse = kSteps / most;
-    scales_[row] = most / kSteps / CodeRows<Codes, kMostTokens, true>::kFactor;
-    if constexpr (N > 1) {
-      VI sum = hn::Zero(DI());
-      const VF factor = hn::Set(DF(), inverse);
-      for (std::size_t t = 0; t < count; t += 4 * N) {
-        VI code[4];
-        Unroll<4>([&](auto i) QOMPOSE_FLATTEN {
-          // A stretch may end within four vectors; what is past it is multiplied by nothing.
-          const VF v = t + i * N < count ? hn::LoadU(DF(), x + t + i * N) : hn::Zero(DF());
-          code[i] = RoundToInt(hn::Mul(v, factor));
-          sum = hn::Add(sum, code[i]);
-        });
-        StoreAsBytes(code[0], code[1], code[2], code[3], codes + t);
+  /// Sums of weights and offsets of a group, to all its elements.
+  HWY_INLINE void AddOffsets(const FloatRows& weights, const float* offsets, std::size_t count,
+                             std::size_t first, std::size_t last, float* outputs) const {
+    float sums[kRows];
+    alignas(64) float ones[max_head_dim];
+    std::fill_n(ones, last - first, 1.0f);
+    for (std::size_t r = 0; r < weights.count; ++r) {
+      VF sum = hn::Zero(DF());
+      for (std::size_t t = 0; t < count; t += N) {
+        const VF weight = hn::LoadU(DF(), weights.at + r * weights.stride + t);
+        sum = hn::MulAdd(weight, hn::Load(DF(), offsets + t), sum);
       }
-      sums_[row] = hn::GetLane(hn::SumOfLanes(DI(), sum));
-    } else {
-      std::int32_t sum = 0;
-      for (std::size_t t = 0; t < count; ++t) {
-        codes[t] = static_cast<std::int8_t>(std::nearbyint(x[t] * inverse));
-        sum += codes[t];
-      }
-      sums_[row] = sum;
+      sums[r] = hn::GetLane(hn::SumOfLanes(DF(), sum));
     }
+    AddOuterProduct::Run(sums, weights.count, ones, last - first, outputs + first, kRowStride);
   }
 
   HWY_INLINE void Scales(const std::uint8_t* values, std::size_t g, std::size_t place,
@@ -225,31 +191,19 @@ class ValuePanels {
       const float lacking = fp16::decode(outlier.lacking);
       const float* weight = weights + i / std::max<std::size_t>(Codes::outliers, 1);
       for (std::size_t r = 0; r < rows; ++r) {
-        outputs[r * kOutputStride + outlier.place] += weight[r * stride] * lacking;
+        outputs[r * kRowStride + outlier.place] += weight[r * stride] * lacking;
       }
     }
   }
 
-  HWY_INLINE void AddOffsets(std::size_t rows, std::size_t d, float* outputs) const {
-    for (std::size_t r = 0; r < rows; ++r) {
-      const VF offset = hn::Set(DF(), offsets_[r]);
-      Each<kParts>([&](auto part) QOMPOSE_FLATTEN {
-        float* at = Output(outputs, r, d) + part * N;
-        hn::StoreU(hn::Add(hn::LoadU(DF(), at), offset), DF(), at);
-      });
-    }
-  }
-
   detail::value_block<Codes> block_;
-  FloatPanel<Codes> panel_;
+  Panels panel_;
   StoredNumbers<typename Codes::scale_format> scale_;
   StoredNumbers<typename Codes::offset_format> offset_;
+  NextLines next_;
   struct Nothing {};
-  std::conditional_t<kInteger, CodeRows<Codes, kMostTokens, true>, Nothing> codes_;
-  float scales_[kInteger ? kRows : 1];
-  std::int32_t sums_[kInteger ? kRows : 1];
-  float offsets_[Codes::has_offset ? kRows : 1];
-  alignas(64) float weighed_[Codes::is_scaled ? (kInteger ? 1 : kRows) * kMostTokens : 1];
+  std::conditional_t<kInteger, CodeRows<Codes, kMostTokens, 1, true>, Nothing> codes_;
+  alignas(64) float weighed_[Codes::is_scaled && !kInteger ? kRows * kMostTokens : 1];
 };
 
 }  // namespace HWY_NAMESPACE

@@ -81,6 +81,8 @@ struct attention_arguments {
   std::size_t last_position = ~std::size_t{0};
   const float* key_entries = nullptr;    ///< of a codebook that all keys share
   const float* value_entries = nullptr;  ///< of a codebook that all values share
+  const void* key_data = nullptr;        ///< of the transforms of either side
+  const void* value_data = nullptr;
 };
 
 /// Where pieces of a query's tokens leave what is merged later.
@@ -88,6 +90,16 @@ struct attention_partial {
   float* outputs = nullptr;  ///< [rows, padded head_dim], not divided by totals
   float* peaks = nullptr;    ///< [rows]
   float* totals = nullptr;   ///< [rows]
+};
+
+/// Attention over one kind of cache by one instruction set; see kernels/attention-inl.hpp. Called
+/// by address, so that what calls it is the same for all of them.
+struct attention_kernel {
+  void (*run)(const attention_arguments& a, std::size_t head, std::size_t first_row,
+              std::size_t rows, std::size_t begin, std::size_t end,
+              const attention_partial* partial) = nullptr;
+  void (*merge)(const attention_arguments& a, std::size_t head, std::size_t rows,
+                const attention_partial& first, std::size_t stride, std::size_t n_parts) = nullptr;
 };
 
 }  // namespace detail

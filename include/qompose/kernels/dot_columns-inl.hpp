@@ -40,6 +40,9 @@ struct DotColumns {
   /// Quads multiplied without a branch in between: a whole run of sums of 16 bits on AVX2;
   /// elsewhere loops cost next to nothing, and unrolled ones much to compile.
   static constexpr std::size_t kUnrolledQuads = HWY_TARGET == HWY_AVX2 ? 8 : 2;
+  /// The same for sums of any number of products, which a layout may ask to keep short.
+  static constexpr std::size_t kEndlessQuads =
+      requires { Layout::keeps_loops_short; } ? 2 : kUnrolledQuads;
   /// Rows of codes that registers have chains for, one for each place of a field.
   static constexpr std::size_t kMostRowsInPlace = 3;
 
@@ -152,7 +155,7 @@ struct DotColumns {
       constexpr std::size_t kSpread = T * kV > 4 ? 1 : T * kV == 1 ? kMost : 2;
       constexpr std::size_t kChains = kInPlace ? std::max(kSpread, kQuads) : kSpread;
       constexpr std::size_t kBlock =
-          std::max<std::size_t>(1, std::max(kUnrolledQuads, kChains) / kQuads);
+          std::max<std::size_t>(1, std::max(kEndlessQuads, kChains) / kQuads);
       VI chain[kChains][T][kV];
       Each<kChains>([&](auto c) QOMPOSE_FLATTEN {
         each_sum([&](std::size_t m, std::size_t v)

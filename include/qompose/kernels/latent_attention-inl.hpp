@@ -144,19 +144,23 @@ class LatentAttention {
     for (std::size_t h = 0; h < block.n_heads; ++h) {
       const std::size_t head = block.first_head + h;
       const float* factors = a.value_factors + head * a.sizes.value_factors();
-      for (std::size_t d = 0; d < a.head_dim; d += panel_rows) {
-        MultiplyAllRows(from.sums + h * block.rows * stride, stride,
-                        FloatColumns{factors + d * a.sizes.padded_rank()}, a.sizes.padded_rank(),
-                        block.rows, [&](std::size_t r, std::size_t part, VF sum) QOMPOSE_FLATTEN {
-                          const std::size_t at = d + part * N;
-                          if (at >= a.head_dim) return;
-                          const float total = from.totals[h * block.rows + r];
-                          const VF inverse = hn::Set(DF(), total > 0.0f ? 1.0f / total : 0.0f);
-                          const std::size_t row = block.first_row + r;
-                          float* y = a.y + row / a.group * a.y_stride +
-                                     (head * a.group + row % a.group) * a.head_dim;
-                          StoreFirst(hn::Mul(sum, inverse), y + at, a.head_dim - at);
-                        });
+      constexpr std::size_t kWide = 2 * panel_rows;
+      const std::size_t panel = a.sizes.padded_rank() * panel_rows;
+      for (std::size_t d = 0; d < a.head_dim; d += kWide) {
+        alignas(64) float sums[kRows * kWide];
+        const std::size_t count = std::min(kWide, a.head_dim - d);
+        FloatProducts<fp32>::Run({from.sums + h * block.rows * stride, stride, block.rows},
+                                 factors + d / panel_rows * panel, panel * sizeof(float),
+                                 divide_up(count, panel_rows), a.sizes.padded_rank(),
+                                 {sums, kWide});
+        for (std::size_t r = 0; r < block.rows; ++r) {
+          const float total = from.totals[h * block.rows + r];
+          const float inverse = total > 0.0f ? 1.0f / total : 0.0f;
+          const std::size_t row = block.first_row + r;
+          float* y =
+              a.y + row / a.group * a.y_stride + (head * a.group + row % a.group) * a.head_dim + d;
+          for (std::size_t i = 0; i < count; ++i) y[i] = sums[r * kWide + i] * inverse;
+        }
       }
     }
   }
@@ -237,16 +241,10 @@ class LatentAttention {
     for (std::size_t h = 0; h < block_.n_heads; ++h) {
       const float* factors = KeyFactors(h);
       const std::size_t first = h * block_.rows;
-      for (std::size_t k = 0; k < rank_; k += panel_rows) {
-        const auto load = [&](std::size_t d, std::size_t part) QOMPOSE_FLATTEN {
-          return hn::LoadU(DF(), factors + d * stride_ + k + part * N);
-        };
-        MultiplyAllRows(memory_.queries + first * dim_, dim_, load, dim_, block_.rows,
-                        [&](std::size_t r, std::size_t part, VF sum) QOMPOSE_FLATTEN {
-                          hn::StoreU(sum, DF(),
-                                     memory_.keys + (first + r) * stride_ + k + part * N);
-                        });
-      }
+      NextLines none;
+      FloatProducts<fp32, true>::Run({memory_.queries + first * dim_, dim_, block_.rows}, factors,
+                                     panel_rows * sizeof(float), rank_ / panel_rows, dim_,
+                                     {memory_.keys + first * stride_, stride_}, none, stride_);
     }
   }
 
@@ -254,7 +252,7 @@ class LatentAttention {
     if (a_.sink_logits == nullptr) return;
     for (std::size_t r = 0; r < rows_; ++r) {
       softmax_[r].peak = a_.sink_logits[QueryHead(r)];
-      softmax_[r].total = 1.0f;
+      softmax_[r].totals[0] = 1.0f;
     }
   }
 
@@ -272,25 +270,22 @@ class LatentAttention {
           for (std::size_t c = 0; c < columns; ++c) floats[c * panel_rows + lane] = 0.0f;
         }
         Keep(floats, k, columns, i);
-        if constexpr (!kRotates) MeetQueries(floats, k, columns, i);
       }
       if constexpr (kRotates) {
         for (std::size_t h = 0; h < block_.n_heads; ++h) {
-          for (std::size_t i = 0; i < count; i += panel_rows) {
-            RebuildKeys(h, floats_ + i * kLatentColumns, k, columns, i);
-          }
+          MeetLatents({KeyFactors(h) + k, stride_, dim_}, count, columns,
+                      {Keys(h, 0), panel_rows, nullptr, k > 0, dim_ * panel_rows});
         }
+      } else {
+        MeetLatents({memory_.keys + k, stride_, rows_}, count, columns,
+                    {scores_, kTile, nullptr, k > 0});
       }
     }
     if constexpr (kRotates) MeetKeys(start, count);
     Weigh(start, stop, count);
-    for (std::size_t k = 0; k < rank_; k += panel_rows) {
-      MultiplyAllRows(scores_, kTile, FloatColumns{memory_.tile + k * kTile}, count, rows_,
-                      [&](std::size_t r, std::size_t part, VF sum) QOMPOSE_FLATTEN {
-                        float* at = memory_.sums + r * stride_ + k + part * N;
-                        hn::StoreU(hn::Add(hn::LoadU(DF(), at), sum), DF(), at);
-                      });
-    }
+    FloatProducts<fp32>::Run({scores_, kTile, rows_}, memory_.tile,
+                             kTile * panel_rows * sizeof(float), rank_ / panel_rows, count,
+                             {memory_.sums, stride_, nullptr, true});
   }
 
   /// Columns [k, k + columns) of sixteen tokens into the tile that weights meet.
@@ -312,30 +307,15 @@ class LatentAttention {
     }
   }
 
-  /// Adds to scores the products of queries and latents, of some columns.
-  HWY_INLINE void MeetQueries(const float* floats, std::size_t k, std::size_t columns,
-                              std::size_t token) {
-    MultiplyAllRows(memory_.keys + k, stride_, FloatColumns{floats}, columns, rows_,
-                    [&](std::size_t r, std::size_t part, VF sum) QOMPOSE_FLATTEN {
-                      float* at = scores_ + r * kTile + token + part * N;
-                      if (k > 0) sum = hn::Add(sum, hn::LoadU(DF(), at));
-                      hn::StoreU(sum, DF(), at);
-                    });
+  /// Products of rows and `count` tokens of latents, of some columns: scores, or keys.
+  HWY_INLINE void MeetLatents(const FloatRows& rows, std::size_t count, std::size_t columns,
+                              const PanelSums& sums) const {
+    FloatProducts<fp32>::Run(rows, floats_, kLatentColumns * panel_rows * sizeof(float),
+                             count / panel_rows, columns, sums);
   }
 
   [[nodiscard]] HWY_INLINE float* Keys(std::size_t h, std::size_t token) const {
     return memory_.keys + (h * kTile + token) * dim_;
-  }
-  /// Adds to the keys of a head the products of its factors and latents, of some columns.
-  HWY_INLINE void RebuildKeys(std::size_t h, const float* floats, std::size_t k,
-                              std::size_t columns, std::size_t token) {
-    float* keys = Keys(h, token);
-    MultiplyAllRows(KeyFactors(h) + k, stride_, FloatColumns{floats}, columns, dim_,
-                    [&](std::size_t d, std::size_t part, VF sum) QOMPOSE_FLATTEN {
-                      float* at = keys + d * panel_rows + part * N;
-                      if (k > 0) sum = hn::Add(sum, hn::LoadU(DF(), at));
-                      hn::StoreU(sum, DF(), at);
-                    });
   }
   /// Scores of queries and rebuilt keys.
   HWY_INLINE void MeetKeys(std::size_t start, std::size_t count) {
@@ -346,12 +326,11 @@ class LatentAttention {
         RotatePanel({a_.pair_cosines + position, a_.pair_sines + position, a_.pair_stride,
                      a_.rotates_halves},
                     a_.head_dim, keys);
-        const std::size_t first = h * block_.rows;
-        MultiplyAllRows(memory_.queries + first * dim_, dim_, FloatColumns{keys}, dim_, block_.rows,
-                        [&](std::size_t r, std::size_t part, VF sum) QOMPOSE_FLATTEN {
-                          hn::StoreU(sum, DF(), scores_ + (first + r) * kTile + i + part * N);
-                        });
       }
+      const std::size_t first = h * block_.rows;
+      FloatProducts<fp32>::Run({memory_.queries + first * dim_, dim_, block_.rows}, Keys(h, 0),
+                               dim_ * panel_rows * sizeof(float), count / panel_rows, dim_,
+                               {scores_ + first * kTile, kTile});
     }
   }
   /// Scores to weights.
@@ -370,7 +349,7 @@ class LatentAttention {
   HWY_INLINE void Leave() const {
     for (std::size_t r = 0; r < rows_; ++r) {
       memory_.peaks[r] = softmax_[r].peak;
-      memory_.totals[r] = softmax_[r].total;
+      memory_.totals[r] = softmax_[r].Total();
     }
   }
 

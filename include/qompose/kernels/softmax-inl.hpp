@@ -60,7 +60,16 @@ HWY_INLINE VF SoftCap(VF x, VF cap) {
 /// A row of scores over tiles of tokens.
 struct OnlineSoftmax {
   float peak = -std::numeric_limits<float>::infinity();
-  float total = 0.0f;
+  /// Sums of weights of every sixteenth token.
+  float totals[panel_rows] = {};
+
+  [[nodiscard]] HWY_INLINE float Total() const {
+    VF sum = hn::LoadU(DF(), totals);
+    for (std::size_t i = N; i < panel_rows; i += N) {
+      sum = hn::Add(sum, hn::LoadU(DF(), totals + i));
+    }
+    return hn::GetLane(hn::SumOfLanes(DF(), sum));
+  }
 
   /// Turns scores [begin, end) of a tile of `count` into weights exp(score - peak), all others into
   /// 0, and adds them to the total.
@@ -74,25 +83,39 @@ struct OnlineSoftmax {
     }
     std::fill_n(scores, begin, kNever);
     std::fill(scores + end, scores + count, kNever);
+    return WeighAll(scores, count);
+  }
+
+  /// The same for all `count` scores, which may be a compile-time number.
+  template <class Count>
+  HWY_INLINE float WeighAll(float* scores, Count count) {
+    constexpr float kNever = -std::numeric_limits<float>::infinity();
     VF highest[2] = {hn::Set(DF(), kNever), hn::Set(DF(), kNever)};
     for (std::size_t i = 0; i < count; i += panel_rows) {
       Each<kParts>([&](auto part) QOMPOSE_FLATTEN {
         highest[part % 2] = hn::Max(highest[part % 2], hn::LoadU(DF(), scores + i + part * N));
       });
     }
-    const float top = hn::GetLane(hn::MaxOfLanes(DF(), hn::Max(highest[0], highest[1])));
-    const float shrink = Raise(top);
+    // Of many tiles few hold a new peak, and none waits to learn which score it would be.
+    const VF top = hn::Max(highest[0], highest[1]);
+    float shrink = 1.0f;
+    if (HWY_UNLIKELY(!hn::AllFalse(DF(), hn::Gt(top, hn::Set(DF(), peak))))) {
+      shrink = Raise(hn::GetLane(hn::MaxOfLanes(DF(), top)));
+    }
     const VF at_peak = hn::Set(DF(), peak);
-    VF sum[2] = {hn::Zero(DF()), hn::Zero(DF())};
+    VF sum[kParts];
+    Each<kParts>([&](auto part)
+                     QOMPOSE_FLATTEN { sum[part] = hn::LoadU(DF(), totals + part * N); });
     for (std::size_t i = 0; i < count; i += panel_rows) {
       Each<kParts>([&](auto part) QOMPOSE_FLATTEN {
         float* at = scores + i + part * N;
         const VF weight = ExpOfNegative(hn::Sub(hn::LoadU(DF(), at), at_peak));
         hn::StoreU(weight, DF(), at);
-        sum[part % 2] = hn::Add(sum[part % 2], weight);
+        sum[part] = hn::Add(sum[part], weight);
       });
     }
-    total += hn::GetLane(hn::SumOfLanes(DF(), hn::Add(sum[0], sum[1])));
+    Each<kParts>([&](auto part)
+                     QOMPOSE_FLATTEN { hn::StoreU(sum[part], DF(), totals + part * N); });
     return shrink;
   }
 
@@ -101,8 +124,8 @@ struct OnlineSoftmax {
   HWY_INLINE float Raise(float score) {
     // A peak of -infinity is that of no score at all: there is nothing to shrink.
     if (!(score > peak)) return 1.0f;
-    const float shrink = total > 0.0f ? std::exp(peak - score) : 1.0f;
-    total *= shrink;
+    const float shrink = Total() > 0.0f ? std::exp(peak - score) : 1.0f;
+    for (float& total : totals) total *= shrink;
     peak = score;
     return shrink;
   }

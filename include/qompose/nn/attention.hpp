@@ -45,14 +45,15 @@ struct attention_options {
 };
 
 namespace detail {
+inline namespace QOMPOSE_ISA {
 
 /// What attention over a cache of `length` tokens asks of its arguments.
 /// @param name  of the function, for messages
 /// @throws qompose::shape_error, qompose::argument_error
-QOMPOSE_INLINE void require_attention_shapes(std::string_view name, matrix_view<const float> q,
-                                             matrix_view<float> y, std::size_t head_dim,
-                                             std::size_t kv_width, std::size_t length,
-                                             const attention_options& options) {
+inline void require_attention_shapes(std::string_view name, matrix_view<const float> q,
+                                     matrix_view<float> y, std::size_t head_dim,
+                                     std::size_t kv_width, std::size_t length,
+                                     const attention_options& options) {
   if (q.cols() == 0 || q.cols() % kv_width != 0) {
     throw shape_error(std::string(name) + ": q has " + std::to_string(q.cols()) +
                       " columns, expected a multiple of " + std::to_string(kv_width));
@@ -78,9 +79,9 @@ QOMPOSE_INLINE void require_attention_shapes(std::string_view name, matrix_view<
 
 /// Queries, results and options, beside what the arguments say of a cache with its head_dim and
 /// window.
-QOMPOSE_INLINE void set_call(attention_arguments& a, matrix_view<const float> q,
-                             matrix_view<float> y, std::size_t kv_width, std::size_t length,
-                             const attention_options& options) noexcept {
+inline void set_call(attention_arguments& a, matrix_view<const float> q, matrix_view<float> y,
+                     std::size_t kv_width, std::size_t length,
+                     const attention_options& options) noexcept {
   a.first = length - q.rows();
   a.group = q.cols() / kv_width;
   a.is_causal = options.is_causal;
@@ -100,8 +101,8 @@ QOMPOSE_INLINE void set_call(attention_arguments& a, matrix_view<const float> q,
 }
 
 /// Rotary embedding by a table with pair tables.
-QOMPOSE_INLINE void set_rotation(attention_arguments& a, const rope_table& table,
-                                 rope_pairing pairing) noexcept {
+inline void set_rotation(attention_arguments& a, const rope_table& table,
+                         rope_pairing pairing) noexcept {
   a.cosines = table.cosines(0);
   a.sines = table.sines(0);
   a.pair_cosines = table.pair_cosines();
@@ -109,6 +110,29 @@ QOMPOSE_INLINE void set_rotation(attention_arguments& a, const rope_table& table
   a.pair_stride = table.pair_stride();
   a.rotates_halves = pairing == rope_pairing::half;
 }
+
+/// @throws qompose::argument_error if query 0 sees tokens before the oldest one that is left
+inline void require_tokens(const attention_arguments& a, std::size_t oldest, std::size_t sinks) {
+  const std::size_t seen = a.first + 1 > a.window ? a.first + 1 - a.window : 0;
+  if (oldest <= std::max(seen, sinks)) return;
+  throw argument_error("attention: query 0 sees tokens from " + std::to_string(seen) +
+                       " on, those before " + std::to_string(oldest) + " have been dropped");
+}
+
+/// @throws qompose::argument_error without a table for heads of `dim` up to position `last`
+inline void require_table(const rope_table* rope, std::size_t dim, std::size_t last) {
+  if (rope != nullptr && rope->has_pair_tables() && rope->head_dim() == dim &&
+      rope->seq_len() > last) {
+    return;
+  }
+  throw argument_error(
+      "attention: keys are cached before rotary embedding and options.rope has no table for "
+      "heads of " +
+      std::to_string(dim) + " up to position " + std::to_string(last) +
+      "; make one and call its add_pair_tables");
+}
+
+}  // namespace QOMPOSE_ISA
 
 /// Tokens that one piece of work takes where there are few queries.
 inline constexpr std::size_t attention_split = 2048;
@@ -136,6 +160,44 @@ struct attention_pieces {
   }
 };
 
+inline namespace QOMPOSE_ISA {
+
+/// Runs a kernel over all rows of all KV heads.
+template <class Executor>
+void attend(const attention_kernel& kernel, const attention_arguments& a, std::size_t n_queries,
+            std::size_t n_kv_heads, std::size_t length, const Executor& run, workspace& scratch) {
+  const std::size_t begin = a.n_segments > 0 ? a.segments[0].begin : 0;
+  const attention_pieces pieces(n_queries * a.group, n_kv_heads, begin, length);
+  if (pieces.splits <= 1) {
+    run.for_each(n_kv_heads * pieces.blocks, [&](std::size_t i) {
+      // The last rows see the most tokens: start with them.
+      const std::size_t first = (pieces.blocks - 1 - i / n_kv_heads) * attention_rows;
+      kernel.run(a, i % n_kv_heads, first, std::min(attention_rows, pieces.rows - first), begin,
+                 length, nullptr);
+    });
+    return;
+  }
+  const std::size_t padded = round_up(a.head_dim, panel_rows);
+  const std::size_t stride = pieces.rows * (padded + 2);
+  const std::size_t count = n_kv_heads * pieces.splits * stride;
+  auto* sums = reinterpret_cast<float*>(scratch.reserve(count * sizeof(float)));
+  const auto partial = [&](std::size_t head, std::size_t split) {
+    float* at = sums + (head * pieces.splits + split) * stride;
+    return attention_partial{at, at + pieces.rows * padded, at + pieces.rows * (padded + 1)};
+  };
+  run.for_each(n_kv_heads * pieces.splits, [&](std::size_t i) {
+    const std::size_t split = i / n_kv_heads;
+    const attention_partial left = partial(i % n_kv_heads, split);
+    const std::size_t from = begin + split * pieces.split_size;
+    kernel.run(a, i % n_kv_heads, 0, pieces.rows, from, std::min(from + pieces.split_size, length),
+               &left);
+  });
+  run.for_each(n_kv_heads, [&](std::size_t head) {
+    kernel.merge(a, head, pieces.rows, partial(head, 0), stride, pieces.splits);
+  });
+}
+
+}  // namespace QOMPOSE_ISA
 }  // namespace detail
 
 inline namespace QOMPOSE_ISA {
@@ -179,69 +241,21 @@ void attention(matrix_view<const float> q, const Cache& cache, matrix_view<float
   detail::attention_arguments a = cache.attention_arguments(regions);
   detail::set_call(a, q, y, kv_width, cache.length(), options);
   if (cache.size() < cache.length()) {
-    const std::size_t seen = a.first + 1 > a.window ? a.first + 1 - a.window : 0;
-    if (cache.oldest() > std::max(seen, Cache::sinks)) {
-      throw argument_error("attention: query 0 sees tokens from " + std::to_string(seen) +
-                           " on, those before " + std::to_string(cache.oldest()) +
-                           " have been dropped");
-    }
+    detail::require_tokens(a, cache.oldest(), Cache::sinks);
   }
   if constexpr (Cache::is_before_rope) {
-    const std::size_t last = cache.length() - 1 - a.position_shift;
-    if (options.rope == nullptr || !options.rope->has_pair_tables() ||
-        options.rope->head_dim() != dim || options.rope->seq_len() <= last) {
-      throw argument_error(
-          "attention: keys are cached before rotary embedding and options.rope has no table for "
-          "heads of " +
-          std::to_string(dim) + " up to position " + std::to_string(last) +
-          "; make one and call its add_pair_tables");
-    }
+    detail::require_table(options.rope, dim, cache.length() - 1 - a.position_shift);
     detail::set_rotation(a, *options.rope, options.pairing);
   }
-
-  const auto with_kernel = [&](auto&& use) {
-    detail::with_best_target<Isa>([&]<class Target>() {
-      use.template operator()<typename Target::template attention<typename Cache::key_side,
-                                                                  typename Cache::value_side>>();
-    });
-  };
-  const std::size_t begin = a.n_segments > 0 ? a.segments[0].begin : 0;
-  const detail::attention_pieces pieces(q.rows() * a.group, cache.n_kv_heads(), begin,
-                                        cache.length());
-  with_kernel([&]<class Kernel>() {
-    if (pieces.splits <= 1) {
-      run.for_each(cache.n_kv_heads() * pieces.blocks, [&](std::size_t i) {
-        // The last rows see the most tokens: start with them.
-        const std::size_t block = pieces.blocks - 1 - i / cache.n_kv_heads();
-        const std::size_t first = block * detail::attention_rows;
-        Kernel::Run(a, cache.key_data(), cache.value_data(), i % cache.n_kv_heads(), first,
-                    std::min(detail::attention_rows, pieces.rows - first), begin, cache.length(),
-                    nullptr);
-      });
-      return;
-    }
-    const std::size_t padded = round_up(dim, panel_rows);
-    const std::size_t stride = pieces.rows * (padded + 2);
-    const std::size_t count = cache.n_kv_heads() * pieces.splits * stride;
-    auto* sums = reinterpret_cast<float*>(scratch.reserve(count * sizeof(float)));
-    const auto partial = [&](std::size_t head, std::size_t split) {
-      float* at = sums + (head * pieces.splits + split) * stride;
-      return detail::attention_partial{at, at + pieces.rows * padded,
-                                       at + pieces.rows * (padded + 1)};
-    };
-    run.for_each(cache.n_kv_heads() * pieces.splits, [&](std::size_t i) {
-      const std::size_t head = i % cache.n_kv_heads();
-      const std::size_t split = i / cache.n_kv_heads();
-      const detail::attention_partial left = partial(head, split);
-      const std::size_t from = begin + split * pieces.split_size;
-      Kernel::Run(a, cache.key_data(), cache.value_data(), head, 0, pieces.rows, from,
-                  std::min(from + pieces.split_size, cache.length()), &left);
-    });
-    run.for_each(cache.n_kv_heads(), [&](std::size_t head) {
-      Kernel::Merge(a, cache.value_data(), head, pieces.rows, partial(head, 0), stride,
-                    pieces.splits);
-    });
+  a.key_data = &cache.key_data();
+  a.value_data = &cache.value_data();
+  detail::attention_kernel kernel;
+  detail::with_best_target<Isa>([&]<class Target>() {
+    using best =
+        typename Target::template attention<typename Cache::key_side, typename Cache::value_side>;
+    kernel = {&best::Run, &best::Merge};
   });
+  detail::attend(kernel, a, q.rows(), cache.n_kv_heads(), cache.length(), run, scratch);
 }
 
 /// The same with a workspace of its own.
