@@ -79,7 +79,7 @@ class CodebookRows {
       Unroll<kRows>([&](auto i) QOMPOSE_FLATTEN { sum[i] = hn::LoadU(DF(), sums + (r + i) * N); });
       for (std::size_t s = 0; s < steps_; ++s) {
         const VF xs = hn::LoadU(DF(), x + s * N);
-        hwy::Prefetch(next_ + (r / kRows * steps_ + s) * kBytesAhead);
+        hwy::Prefetch(next_ + kBytesToAskAhead + (r / kRows * steps_ + s) * kBytesAhead);
         Unroll<kRows>([&](auto i) QOMPOSE_FLATTEN {
           sum[i] = hn::MulAdd(table[i].template At<0>(Codes(s, r + i)), xs, sum[i]);
         });

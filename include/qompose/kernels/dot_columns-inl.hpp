@@ -161,8 +161,14 @@ struct DotColumns {
         each_sum([&](std::size_t m, std::size_t v)
                      QOMPOSE_FLATTEN { chain[c][m][v] = c == 0 ? start(m, v) : hn::Zero(DI()); });
       });
+      // Few rows of codes wait for memory. Only one row and whole bytes of long groups are so
+      // little work that the processor's own prefetchers keep up.
+      constexpr bool kAsksAhead =
+          T <= 4 && n == 1 && !Source::kIsStaged &&
+          (Layout::width != code_width::byte || Layout::most_group_columns <= 64 || T > 1);
       const auto add_units = [&](auto count) QOMPOSE_FLATTEN {
         Unroll<decltype(count)::value>([&](auto u) QOMPOSE_FLATTEN {
+          if constexpr (kAsksAhead) AskAhead<Source::kBytes>(w + u * Source::kBytes);
           if constexpr (kInPlace) {
             AddUnitInPlace<n, T, Source>(w + u * Source::kBytes, panel_bytes, x + u * kCodes,
                                          &chain[u * kQuads % kChains]);

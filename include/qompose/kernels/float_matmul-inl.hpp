@@ -105,6 +105,7 @@ struct FloatMatmul : PanelAccess<Layout> {
         Each<kV>([&](auto v) QOMPOSE_FLATTEN { sum[c][v] = hn::Zero(DF()); });
       });
       for (std::size_t k = begin; k < end; k += Decoder::kColumns, w += Decoder::kBytes) {
+        AskAhead<Decoder::kBytes>(w);
         Each<kV>([&](auto v) QOMPOSE_FLATTEN {
           decoder.Unit(w, v, Access::Codebooks(a, p, g),
                        [&](auto column, VF values) QOMPOSE_FLATTEN {

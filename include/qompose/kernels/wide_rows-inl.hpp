@@ -312,7 +312,7 @@ struct WideRows<Layout, std::enable_if_t<kHasWideRows<Layout>>> : PanelAccess<La
   static HWY_INLINE void AddChunk(RowSums& sums, const std::uint8_t* codes, const std::int8_t* x,
                                   const std::uint8_t* next, std::size_t s, std::size_t i,
                                   std::size_t step) {
-    hwy::Prefetch(next + step * (256 / kSets));
+    hwy::Prefetch(next + kBytesToAskAhead + step * (256 / kSets));
     const UBytes fields = LoadBytes(codes + (i * kSets + s) * 4 * N);
     sums.template Add<0>(ShiftAndMask<0, 15>(fields), x + i * RowTile::kChunkBytes);
     sums.template Add<1>(ShiftAndMask<4, 15>(fields), x + i * RowTile::kChunkBytes);

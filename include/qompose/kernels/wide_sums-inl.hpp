@@ -93,6 +93,7 @@ struct WideSums<Layout, kIsShort, std::enable_if_t<kWideAsPlanes && (Layout::ele
     Unroll<kPlanes * kCount>(
         [&](auto i) QOMPOSE_FLATTEN { sum[i] = hn::Set(DI(), corrections[i % kCount]); });
     for (std::size_t k = 0; k < columns; k += Layout::step) {
+      AskAhead<Fields<Layout>::kUnitBytes>(w);
       Unroll<Layout::step / 4>([&](auto quad) QOMPOSE_FLATTEN {
         const UBytes fields = Fields<Layout>::template Get<decltype(quad)::value>(w, part);
         typename Product::Codes codes[kCount];
