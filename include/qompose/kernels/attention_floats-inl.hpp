@@ -57,10 +57,7 @@ struct FloatPanel {
 };
 
 /// Panels that are decoded at a time: they and the rows they meet share the first cache.
-#ifndef DP
-#define DP 2
-#endif
-constexpr std::size_t kDecodedPanels = DP;
+constexpr std::size_t kDecodedPanels = 2;
 
 /// Rows that meet panels, `stride` numbers apart.
 struct FloatRows {
