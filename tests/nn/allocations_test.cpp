@@ -112,7 +112,6 @@ TEST_CASE("attention: a call no larger than an earlier one allocates nothing",
   const matrix u = random_matrix(16, 16, 4);
   const qp::latent_factors factors(u.view(), u.view(), 1);
   qp::rope_table table(16, tokens, 10000.0f);
-  table.add_pair_tables();
   const qp::attention_options options{.rope = &table};
 
   const auto count = [&](const auto& call) {

@@ -100,9 +100,8 @@ TEST_CASE("attention: options that do not fit are refused", "[nn][attention]") {
       contains("bias: shape [2, 4], expected [2, 5]"));
   using before = qp::kv_cache<qp::keys<qp::fp32, qp::before_rope>>;
   const auto unrotated = filled<before>(in);
-  CHECK_THROWS_WITH(qp::attention(in.q.view(), unrotated, y.view()), contains("add_pair_tables"));
+  CHECK_THROWS_WITH(qp::attention(in.q.view(), unrotated, y.view()), contains("has no table"));
   qp::rope_table rope(16, 4, 1e4f);
-  rope.add_pair_tables();
   CHECK_THROWS_WITH(qp::attention(in.q.view(), unrotated, y.view(), qp::serial{}, {.rope = &rope}),
                     contains("up to position 4"));
   CHECK(y.values() == std::vector<float>(64, 7.0f));
@@ -152,7 +151,6 @@ TEMPLATE_TEST_CASE("attention: keys before_rope are those after it, to rounding"
                    (qp::kv_cache<qp::keys<qp::fp32, qp::before_rope>, qp::exact_first<3>>)) {
   const inputs in{2, 32, 2, 9, 100};
   qp::rope_table rope(32, 100, 1e4f);
-  rope.add_pair_tables();
   for (const auto pairing : {qp::rope_pairing::half, qp::rope_pairing::interleaved}) {
     const auto cache = filled<TestType>(in);
     matrix y(9, in.q.cols());
@@ -177,7 +175,6 @@ TEST_CASE("attention: quantized keys before_rope keep outlier channels apart", "
     in.k(t, 40) -= 9.0f;
   }
   qp::rope_table rope(64, 256, 1e4f);
-  rope.add_pair_tables();
   using spec = qp::quant<qp::uint3, qp::per_channel, qp::scale<qp::fp16>, qp::minimum<qp::fp16>>;
   const matrix turned_k = rotated(in.k, rope, 0, qp::rope_pairing::half);
   const matrix turned_q = rotated(in.q, rope, 248, qp::rope_pairing::half);
@@ -243,7 +240,6 @@ TEST_CASE("attention: StreamingLLM sees sinks and a window, at positions within 
   using streaming =
       qp::kv_cache<qp::keys<qp::fp32, qp::before_rope>, qp::eviction<qp::sinks_and_window<4, 8>>>;
   qp::rope_table rope(16, 128, 1e4f);
-  rope.add_pair_tables();
   streaming cache(1, 16, streaming::capacity_for(1000, 3));
   for (std::size_t t = 0; t < 40;) {
     const std::size_t n = std::min<std::size_t>(1 + t % 3, 40 - t);

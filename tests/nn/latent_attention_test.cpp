@@ -40,7 +40,6 @@ matrix attend(const latent_inputs& in, const Cache& cache,
 
 qp::rope_table table_for(std::size_t head_dim, std::size_t tokens) {
   qp::rope_table rope(head_dim, tokens, 1e4f);
-  rope.add_pair_tables();
   return rope;
 }
 
@@ -280,8 +279,6 @@ TEST_CASE("latent_attention: factors and options that do not fit are refused", "
   CHECK_THROWS_WITH(call(in.q, {.bias = bias.view()}),
                     contains("bias: shape [2, 4], expected [2, 5]"));
   qp::rope_table rope(16, 4, 1e4f);
-  CHECK_THROWS_WITH(call(in.q, {.rope = &rope}), contains("add_pair_tables"));
-  rope.add_pair_tables();
   CHECK_THROWS_WITH(call(in.q, {.rope = &rope}), contains("up to position 4"));
   const qp::latent_cache<qp::fp32> other(23, 5);
   CHECK_THROWS_WITH(qp::latent_attention(in.q.view(), other, factors, y.view()),

@@ -99,7 +99,6 @@ class session {
       throw argument_error("session: " + std::to_string(caches.size()) + " caches, the model has " +
                            std::to_string(config.n_layers) + " layers");
     }
-    if (!caches.empty() && caches.front().is_before_rope) rope.add_pair_tables();
   }
 
   /// Tokens seen so far.

@@ -188,8 +188,9 @@ class Attention : AttentionRows {
     KeyRotation rotation;
     if constexpr (kRotates) {
       const std::size_t position = AreSinks(segment) ? start : start - a_.position_shift;
-      rotation = {a_.pair_cosines + position, a_.pair_sines + position, a_.pair_stride,
-                  a_.rotates_halves};
+      const std::size_t half = a_.head_dim / 2;
+      rotation = {a_.cosines + position * half, a_.sines + position * half, a_.lane_cosines,
+                  a_.lane_sines, a_.rotates_halves};
     }
     keys.Scores(panels, n, rotation, next, Scores(0, 0), kScoreStride);
   }

@@ -51,23 +51,30 @@ struct StoredNumbers {
 
 /// Where keys that were cached before rotary embedding stand.
 struct KeyRotation {
-  const float* cosines = nullptr;  ///< [head_dim / 2][stride], at the position of the first token
+  const float* cosines = nullptr;  ///< [positions][head_dim / 2], from that of the first token on
   const float* sines = nullptr;
-  std::size_t stride = 0;
+  const float* lane_cosines = nullptr;  ///< [head_dim / 2][16], of positions 0 to 15
+  const float* lane_sines = nullptr;
   bool halves = true;
 };
 
-/// Rotary embedding of sixteen tokens side by side, [head_dim][16].
+/// Rotary embedding of sixteen tokens side by side, [head_dim][16]. Their angles are sums of that
+/// of the first one and those of 16 positions, which stay in the first cache: tables of all
+/// positions for vectors of tokens would be many times as large as the keys.
 HWY_INLINE void RotatePanel(const KeyRotation& rotation, std::size_t head_dim, float* floats) {
   const std::size_t half = head_dim / 2;
   for (std::size_t i = 0; i < half; ++i) {
     float* a = floats + (rotation.halves ? i : 2 * i) * panel_rows;
     float* b = a + (rotation.halves ? half : 1) * panel_rows;
+    const VF first_c = hn::Set(DF(), rotation.cosines[i]);
+    const VF first_s = hn::Set(DF(), rotation.sines[i]);
     for (std::size_t lane = 0; lane < panel_rows; lane += N) {
       const VF x = hn::LoadU(DF(), a + lane);
       const VF y = hn::LoadU(DF(), b + lane);
-      const VF c = hn::LoadU(DF(), rotation.cosines + i * rotation.stride + lane);
-      const VF s = hn::LoadU(DF(), rotation.sines + i * rotation.stride + lane);
+      const VF lane_c = hn::LoadU(DF(), rotation.lane_cosines + i * panel_rows + lane);
+      const VF lane_s = hn::LoadU(DF(), rotation.lane_sines + i * panel_rows + lane);
+      const VF c = hn::NegMulAdd(first_s, lane_s, hn::Mul(first_c, lane_c));
+      const VF s = hn::MulAdd(first_c, lane_s, hn::Mul(first_s, lane_c));
       hn::StoreU(hn::NegMulAdd(y, s, hn::Mul(x, c)), DF(), a + lane);
       hn::StoreU(hn::MulAdd(x, s, hn::Mul(y, c)), DF(), b + lane);
     }
@@ -246,8 +253,9 @@ class KeyPanels {
                          [&](std::size_t element, float lacking) { at[element] += lacking; });
           Unfold(at);
           KeyRotation moved = rotation;
-          moved.cosines += token + p * panel_rows;
-          moved.sines += token + p * panel_rows;
+          const std::size_t further = (token + p * panel_rows) * (block_.head_dim / 2);
+          moved.cosines += further;
+          moved.sines += further;
           RotatePanel(moved, block_.head_dim, at);
         }
       }

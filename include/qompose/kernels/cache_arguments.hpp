@@ -69,11 +69,10 @@ struct attention_arguments {
   float* y = nullptr;
   std::size_t y_stride = 0;
   // For keys that are cached before rotary embedding.
-  const float* cosines = nullptr;  ///< [positions][head_dim / 2], for queries
+  const float* cosines = nullptr;  ///< [positions][head_dim / 2]
   const float* sines = nullptr;
-  const float* pair_cosines = nullptr;  ///< [head_dim / 2][pair_stride], for sixteen keys at once
-  const float* pair_sines = nullptr;
-  std::size_t pair_stride = 0;
+  const float* lane_cosines = nullptr;  ///< [head_dim / 2][16], of positions 0 to 15
+  const float* lane_sines = nullptr;
   bool rotates_halves = true;  ///< pairs are i and i + head_dim / 2, or 2 i and 2 i + 1
   /// What positions past the sinks are counted from; positions of sinks are their own, and then no
   /// query stands past `last_position`.

@@ -322,10 +322,10 @@ class LatentAttention {
     for (std::size_t h = 0; h < block_.n_heads; ++h) {
       for (std::size_t i = 0; i < count; i += panel_rows) {
         float* keys = Keys(h, i);
-        const std::size_t position = start + i;
-        RotatePanel({a_.pair_cosines + position, a_.pair_sines + position, a_.pair_stride,
-                     a_.rotates_halves},
-                    a_.head_dim, keys);
+        const std::size_t at = (start + i) * (a_.head_dim / 2);
+        RotatePanel(
+            {a_.cosines + at, a_.sines + at, a_.lane_cosines, a_.lane_sines, a_.rotates_halves},
+            a_.head_dim, keys);
       }
       const std::size_t first = h * block_.rows;
       FloatProducts<fp32>::Run({memory_.queries + first * dim_, dim_, block_.rows}, Keys(h, 0),

@@ -38,7 +38,7 @@ struct attention_options {
   /// Added to scores, [n_queries, length of the sequence], -infinity to hide a token; empty for
   /// none.
   matrix_view<const float> bias = {};
-  /// For a cache of keys before_rope: the table, with its pair tables, and the pairing. Queries
+  /// For a cache of keys before_rope: the table and the pairing. Queries
   /// then come before rotary embedding, too.
   const rope_table* rope = nullptr;
   rope_pairing pairing = rope_pairing::half;
@@ -100,14 +100,13 @@ inline void set_call(attention_arguments& a, matrix_view<const float> q, matrix_
   a.y_stride = y.row_stride();
 }
 
-/// Rotary embedding by a table with pair tables.
+/// Rotary embedding by a table.
 inline void set_rotation(attention_arguments& a, const rope_table& table,
                          rope_pairing pairing) noexcept {
   a.cosines = table.cosines(0);
   a.sines = table.sines(0);
-  a.pair_cosines = table.pair_cosines();
-  a.pair_sines = table.pair_sines();
-  a.pair_stride = table.pair_stride();
+  a.lane_cosines = table.lane_cosines();
+  a.lane_sines = table.lane_sines();
   a.rotates_halves = pairing == rope_pairing::half;
 }
 
@@ -121,15 +120,13 @@ inline void require_tokens(const attention_arguments& a, std::size_t oldest, std
 
 /// @throws qompose::argument_error without a table for heads of `dim` up to position `last`
 inline void require_table(const rope_table* rope, std::size_t dim, std::size_t last) {
-  if (rope != nullptr && rope->has_pair_tables() && rope->head_dim() == dim &&
-      rope->seq_len() > last) {
+  if (rope != nullptr && rope->head_dim() == dim && rope->seq_len() > last) {
     return;
   }
   throw argument_error(
       "attention: keys are cached before rotary embedding and options.rope has no table for "
       "heads of " +
-      std::to_string(dim) + " up to position " + std::to_string(last) +
-      "; make one and call its add_pair_tables");
+      std::to_string(dim) + " up to position " + std::to_string(last));
 }
 
 }  // namespace QOMPOSE_ISA

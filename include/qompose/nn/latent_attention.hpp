@@ -159,7 +159,7 @@ inline namespace QOMPOSE_ISA {
 /// @param factors  of the layer, of the cache's rank
 /// @param y        [n_queries, n_heads * head_dim], overwritten; must not overlap q
 /// @param run      who runs the pieces; the result does not depend on it
-/// @param options  as those of `attention`; `rope` has pair tables
+/// @param options  as those of `attention`
 /// @param scratch  for sums of weights and latents; one for each concurrent call
 /// @throws qompose::shape_error if the shapes disagree
 /// @throws qompose::argument_error if there are more queries than tokens in the cache, or the table
@@ -189,12 +189,10 @@ void latent_attention(matrix_view<const float> q, const Cache& cache, const late
   detail::require_attention_shapes("latent_attention", q, y, dim, kv_width, cache.length(),
                                    options);
   if (options.rope != nullptr &&
-      (!options.rope->has_pair_tables() || options.rope->head_dim() != dim ||
-       options.rope->seq_len() < cache.length())) {
+      (options.rope->head_dim() != dim || options.rope->seq_len() < cache.length())) {
     throw argument_error("latent_attention: options.rope has no table for heads of " +
                          std::to_string(dim) + " up to position " +
-                         std::to_string(cache.length() - 1) +
-                         "; make one and call its add_pair_tables");
+                         std::to_string(cache.length() - 1));
   }
   if (q.rows() == 0) return;
 

@@ -17,8 +17,8 @@
 
 namespace qompose {
 
-/// Cosines and sines for every position of a context: two floats per pair of elements, twice with
-/// tables for keys that are cached before rotary embedding.
+/// Cosines and sines for every position of a context: two floats per pair of elements. And those of
+/// positions 0 to 15 side by side, from which `attention` makes those of sixteen keys anywhere.
 ///
 /// @par Source
 /// Su et al., "RoFormer", 2021, arXiv:2104.09864, equation 34; angles are found in double.
@@ -34,7 +34,11 @@ class rope_table {
   /// @throws qompose::shape_error if there are frequency factors, but not head_dim / 2
   QOMPOSE_INLINE rope_table(std::size_t head_dim, std::size_t seq_len, float theta,
                             const rope_scaling& scaling = {})
-      : half_(head_dim / 2), cosines_(seq_len * half_), sines_(seq_len * half_) {
+      : half_(head_dim / 2),
+        cosines_(seq_len * half_),
+        sines_(seq_len * half_),
+        lane_cosines_(lanes * half_),
+        lane_sines_(lanes * half_) {
     if (head_dim % 2 != 0 || !(theta > 0.0f) || !(scaling.factor > 0.0f)) {
       throw argument_error("rope: head_dim " + std::to_string(head_dim) + ", theta " +
                            std::to_string(theta) + ", factor " + std::to_string(scaling.factor) +
@@ -50,10 +54,16 @@ class rope_table {
                                   -2.0 * static_cast<double>(i) / static_cast<double>(head_dim));
       frequency = scaled(frequency, scaling);
       if (!divisors.empty()) frequency /= static_cast<double>(divisors[i]);
+      const auto set = [&](std::size_t position, float& cosine, float& sine) QOMPOSE_FLATTEN {
+        const double angle = static_cast<double>(position) * frequency;
+        cosine = static_cast<float>(std::cos(angle));
+        sine = static_cast<float>(std::sin(angle));
+      };
       for (std::size_t t = 0; t < seq_len; ++t) {
-        const double angle = static_cast<double>(t) * frequency;
-        cosines_[t * half_ + i] = static_cast<float>(std::cos(angle));
-        sines_[t * half_ + i] = static_cast<float>(std::sin(angle));
+        set(t, cosines_[t * half_ + i], sines_[t * half_ + i]);
+      }
+      for (std::size_t lane = 0; lane < lanes; ++lane) {
+        set(lane, lane_cosines_[i * lanes + lane], lane_sines_[i * lanes + lane]);
       }
     }
   }
@@ -72,38 +82,21 @@ class rope_table {
     return sines_.data() + position * half_;
   }
   [[nodiscard]] QOMPOSE_INLINE std::size_t storage_bytes() const noexcept {
-    return (cosines_.size() + sines_.size() + pair_cosines_.size() + pair_sines_.size()) *
+    return (cosines_.size() + sines_.size() + lane_cosines_.size() + lane_sines_.size()) *
            sizeof(float);
   }
 
-  /// Adds the tables with which `attention` rotates sixteen cached keys at once.
-  QOMPOSE_INLINE void add_pair_tables() {
-    if (has_pair_tables()) return;
-    // Sixteen lanes may start at any position; rows an odd number of cache lines apart do not
-    // crowd the same sets of a cache.
-    pair_stride_ = (divide_up(seq_len() + 16, 16) | 1) * 16;
-    pair_cosines_ = aligned_buffer<float>(half_ * pair_stride_);
-    pair_sines_ = aligned_buffer<float>(half_ * pair_stride_);
-    for (std::size_t t = 0; t < seq_len(); ++t) {
-      for (std::size_t i = 0; i < half_; ++i) {
-        pair_cosines_[i * pair_stride_ + t] = cosines_[t * half_ + i];
-        pair_sines_[i * pair_stride_ + t] = sines_[t * half_ + i];
-      }
-    }
+  /// [head_dim / 2][16], of positions 0 to 15.
+  [[nodiscard]] QOMPOSE_INLINE const float* lane_cosines() const noexcept {
+    return lane_cosines_.data();
   }
-  [[nodiscard]] QOMPOSE_INLINE bool has_pair_tables() const noexcept {
-    return pair_cosines_.size() > 0;
+  [[nodiscard]] QOMPOSE_INLINE const float* lane_sines() const noexcept {
+    return lane_sines_.data();
   }
-  /// [head_dim / 2][pair_stride], unchecked.
-  [[nodiscard]] QOMPOSE_INLINE const float* pair_cosines() const noexcept {
-    return pair_cosines_.data();
-  }
-  [[nodiscard]] QOMPOSE_INLINE const float* pair_sines() const noexcept {
-    return pair_sines_.data();
-  }
-  [[nodiscard]] QOMPOSE_INLINE std::size_t pair_stride() const noexcept { return pair_stride_; }
 
  private:
+  static constexpr std::size_t lanes = 16;
+
   QOMPOSE_INLINE static double scaled(double frequency, const rope_scaling& scaling) noexcept {
     const auto factor = static_cast<double>(scaling.factor);
     if (scaling.method == rope_scaling::kind::none) return frequency;
@@ -122,9 +115,8 @@ class rope_table {
   std::size_t half_ = 0;
   aligned_buffer<float> cosines_;
   aligned_buffer<float> sines_;
-  std::size_t pair_stride_ = 0;
-  aligned_buffer<float> pair_cosines_;
-  aligned_buffer<float> pair_sines_;
+  aligned_buffer<float> lane_cosines_;
+  aligned_buffer<float> lane_sines_;
 };
 
 inline namespace QOMPOSE_ISA {
