@@ -31,8 +31,7 @@ struct hand_weights {
   std::size_t rows = 0;
   std::size_t cols = 0;
   const std::uint8_t* panels = nullptr;
-  const std::uint8_t* scales = nullptr;
-  const std::uint8_t* zeros = nullptr;
+  const std::uint8_t* scales = nullptr;  ///< of channels
   const float* row_scales = nullptr;
 
   [[nodiscard]] std::size_t n_panels() const { return rows / 16; }

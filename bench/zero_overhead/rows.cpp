@@ -49,8 +49,8 @@ class pair_of_layers {
   void run_hand(const hand_loop& hand, std::size_t copy) {
     const auto& layer = composed_.copy(copy);
     const qp::detail::panel_pointers p = layer.weights().pointers();
-    const hand_weights weights{
-        layer.out_features(), layer.in_features(), p.panels, p.scales, p.offsets, p.row_scales};
+    const hand_weights weights{layer.out_features(), layer.in_features(), p.panels, p.scales,
+                               p.row_scales};
     hand.run(weights, tokens_.data(), x().rows(), y_.data(), scratch_);
   }
 

@@ -7,6 +7,7 @@
 #if defined(__x86_64__)
 #include "zero_overhead/avx2_activations.hpp"
 #include "zero_overhead/avx2_products.hpp"
+#include "zero_overhead/int4_blocks.hpp"
 
 namespace qompose_bench {
 namespace avx2 {
@@ -19,21 +20,21 @@ QOMPOSE_BENCH_AVX2_INLINE __m256i load_small(const std::uint8_t* p) {
 /// What the products of a group come to: a total of integers, scale * (sum - zero * sum of codes).
 struct two_level_groups {
   const hand_weights& w;
+  std::size_t panel_bytes;
 
-  QOMPOSE_BENCH_AVX2_INLINE std::size_t at(std::size_t p, std::size_t g) const {
-    return p * w.groups() + g;
-  }
   QOMPOSE_BENCH_AVX2_INLINE const std::uint8_t* codes(std::size_t p, std::size_t g) const {
-    return w.panels + at(p, g) * 1024;
+    return w.panels + p * panel_bytes + int4_blocks::codes_at(g);
   }
   QOMPOSE_BENCH_AVX2_INLINE __m256i start(std::size_t p, std::size_t g, std::size_t half,
                                           std::int32_t code_sum) const {
-    return _mm256_mullo_epi32(load_small(w.zeros + at(p, g) * 16 + 8 * half),
-                              _mm256_set1_epi32(-code_sum));
+    return _mm256_mullo_epi32(
+        load_small(w.panels + p * panel_bytes + int4_blocks::zeros_at(g) + 8 * half),
+        _mm256_set1_epi32(-code_sum));
   }
   QOMPOSE_BENCH_AVX2_INLINE __m256i add(std::size_t p, std::size_t g, std::size_t half, __m256i sum,
                                         __m256i total) const {
-    const __m256i scale = load_small(w.scales + at(p, g) * 16 + 8 * half);
+    const __m256i scale =
+        load_small(w.panels + p * panel_bytes + int4_blocks::scales_at(g) + 8 * half);
     return _mm256_add_epi32(total, _mm256_mullo_epi32(sum, scale));
   }
   QOMPOSE_BENCH_AVX2_INLINE __m256 result(std::size_t row, __m256i total, __m256 x_scale) const {
@@ -43,11 +44,11 @@ struct two_level_groups {
 };
 
 QOMPOSE_BENCH_AVX2 void two_level_token(const hand_weights& w, float* y, const hand_scratch& s) {
-  multiply_token(w, two_level_groups{w}, y, s);
+  multiply_token(w, two_level_groups{w, int4_blocks::panel_bytes(w.groups())}, y, s);
 }
 QOMPOSE_BENCH_AVX2 void two_level_tokens(const hand_weights& w, std::size_t n_tokens, float* y,
                                          hand_scratch& s) {
-  multiply_tokens(w, two_level_groups{w}, n_tokens, y, s);
+  multiply_tokens(w, two_level_groups{w, int4_blocks::panel_bytes(w.groups())}, n_tokens, y, s);
 }
 
 }  // namespace avx2

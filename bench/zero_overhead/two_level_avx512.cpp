@@ -9,6 +9,7 @@
 
 #include "zero_overhead/avx512_activations.hpp"
 #include "zero_overhead/avx512_products.hpp"
+#include "zero_overhead/int4_blocks.hpp"
 
 namespace qompose_bench {
 namespace avx512 {
@@ -17,14 +18,18 @@ namespace avx512 {
 QOMPOSE_BENCH_AVX512 void two_level_token(const hand_weights& w, float* y, const hand_scratch& s) {
   const __m512 x_scale = _mm512_set1_ps(s.scales[0]);
   const std::uint8_t* at = w.panels;
-  const std::uint8_t* scales = w.scales;
-  const std::uint8_t* zeros = w.zeros;
   for (std::size_t row = 0; row < w.rows; row += 16) {
     __m512i total = _mm512_setzero_si512();
-    for (std::size_t g = 0; g < w.groups(); ++g, at += 1024, scales += 16, zeros += 16) {
-      const __m512i start = _mm512_mullo_epi32(load_small(zeros), _mm512_set1_epi32(-s.sums[g]));
-      const __m512i sum = dot_fields(at, s.tiles.data() + g * hand_group, start);
-      total = _mm512_add_epi32(total, _mm512_mullo_epi32(sum, load_small(scales)));
+    for (std::size_t g = 0; g < w.groups();) {
+      const std::uint8_t* scales = at;
+      at += int4_blocks::head_bytes;
+      const std::size_t end = std::min(g + int4_blocks::block_groups, w.groups());
+      for (; g < end; ++g, scales += int4_blocks::small_bytes, at += int4_blocks::group_codes) {
+        const std::uint8_t* zeros = scales + int4_blocks::block_groups * int4_blocks::small_bytes;
+        const __m512i start = _mm512_mullo_epi32(load_small(zeros), _mm512_set1_epi32(-s.sums[g]));
+        const __m512i sum = dot_fields(at, s.tiles.data() + g * hand_group, start);
+        total = _mm512_add_epi32(total, _mm512_mullo_epi32(sum, load_small(scales)));
+      }
     }
     _mm512_storeu_ps(y + row,
                      _mm512_mul_ps(_mm512_cvtepi32_ps(total),
@@ -38,14 +43,15 @@ QOMPOSE_BENCH_AVX512_INLINE void expand_panel(const hand_weights& w, std::size_t
                                               std::uint8_t* out) {
   const __m512i mask = _mm512_set1_epi8(15);
   const __m512i even = _mm512_set1_epi16(255);
-  const std::uint8_t* codes = w.panels + p * w.groups() * 1024;
+  const std::uint8_t* panel = w.panels + p * int4_blocks::panel_bytes(w.groups());
   for (std::size_t g = 0; g < w.groups(); ++g) {
-    const std::size_t at = (p * w.groups() + g) * 16;
-    const __m512i scale = load_small(w.scales + at);
+    const std::uint8_t* codes = panel + int4_blocks::codes_at(g);
+    const __m512i scale = load_small(panel + int4_blocks::scales_at(g));
     const __m512i scales = _mm512_or_si512(scale, _mm512_slli_epi32(scale, 16));
     // code * scale + (128 - zero * scale), modulo 256, in each byte.
-    const __m512i offset = _mm512_sub_epi32(_mm512_set1_epi32(128),
-                                            _mm512_mullo_epi32(scale, load_small(w.zeros + at)));
+    const __m512i offset =
+        _mm512_sub_epi32(_mm512_set1_epi32(128),
+                         _mm512_mullo_epi32(scale, load_small(panel + int4_blocks::zeros_at(g))));
     const __m512i offsets = _mm512_shuffle_epi8(
         offset, _mm512_set4_epi32(0x0c0c0c0c, 0x08080808, 0x04040404, 0x00000000));
     const auto expand = [&](__m512i fields) QOMPOSE_BENCH_AVX512_LAMBDA {

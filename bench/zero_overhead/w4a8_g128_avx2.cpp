@@ -6,7 +6,7 @@
 #if defined(__x86_64__)
 #include "zero_overhead/avx2_activations.hpp"
 #include "zero_overhead/avx2_products.hpp"
-#include "zero_overhead/w4a8_g128.hpp"
+#include "zero_overhead/int4_blocks.hpp"
 
 namespace qompose_bench {
 namespace avx2 {
@@ -21,7 +21,7 @@ struct w4a8_g128_groups {
   std::size_t panel_bytes;
 
   QOMPOSE_BENCH_AVX2_INLINE const std::uint8_t* codes(std::size_t p, std::size_t g) const {
-    return w.panels + p * panel_bytes + w4a8_g128::codes_at(g);
+    return w.panels + p * panel_bytes + int4_blocks::codes_at(g);
   }
   QOMPOSE_BENCH_AVX2_INLINE __m256i start(std::size_t, std::size_t, std::size_t,
                                           std::int32_t code_sum) const {
@@ -30,7 +30,7 @@ struct w4a8_g128_groups {
   QOMPOSE_BENCH_AVX2_INLINE __m256i add(std::size_t p, std::size_t g, std::size_t half, __m256i sum,
                                         __m256i total) const {
     const __m256 scale =
-        load_halves(w.panels + p * panel_bytes + w4a8_g128::scales_at(g) + 16 * half);
+        load_halves(w.panels + p * panel_bytes + int4_blocks::halves_at(g) + 16 * half);
     return _mm256_castps_si256(
         _mm256_fmadd_ps(_mm256_cvtepi32_ps(sum), scale, _mm256_castsi256_ps(total)));
   }
@@ -40,11 +40,11 @@ struct w4a8_g128_groups {
 };
 
 QOMPOSE_BENCH_AVX2 void w4a8_g128_token(const hand_weights& w, float* y, const hand_scratch& s) {
-  multiply_token(w, w4a8_g128_groups{w, w4a8_g128::panel_bytes(w.groups())}, y, s);
+  multiply_token(w, w4a8_g128_groups{w, int4_blocks::panel_bytes(w.groups())}, y, s);
 }
 QOMPOSE_BENCH_AVX2 void w4a8_g128_tokens(const hand_weights& w, std::size_t n_tokens, float* y,
                                          hand_scratch& s) {
-  multiply_tokens(w, w4a8_g128_groups{w, w4a8_g128::panel_bytes(w.groups())}, n_tokens, y, s);
+  multiply_tokens(w, w4a8_g128_groups{w, int4_blocks::panel_bytes(w.groups())}, n_tokens, y, s);
 }
 
 }  // namespace avx2

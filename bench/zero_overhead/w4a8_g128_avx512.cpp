@@ -9,7 +9,7 @@
 
 #include "zero_overhead/avx512_activations.hpp"
 #include "zero_overhead/avx512_products.hpp"
-#include "zero_overhead/w4a8_g128.hpp"
+#include "zero_overhead/int4_blocks.hpp"
 
 namespace qompose_bench {
 namespace avx512 {
@@ -22,9 +22,9 @@ QOMPOSE_BENCH_AVX512 void w4a8_g128_token(const hand_weights& w, float* y, const
     __m512 total = _mm512_setzero_ps();
     for (std::size_t g = 0; g < w.groups();) {
       const std::uint8_t* scales = at;
-      at += w4a8_g128::block_scales;
-      const std::size_t end = std::min(g + w4a8_g128::block_groups, w.groups());
-      for (; g < end; ++g, scales += w4a8_g128::group_scales, at += w4a8_g128::group_codes) {
+      at += int4_blocks::head_bytes;
+      const std::size_t end = std::min(g + int4_blocks::block_groups, w.groups());
+      for (; g < end; ++g, scales += int4_blocks::half_bytes, at += int4_blocks::group_codes) {
         // A row of codes meets the 8 that each field has too much.
         const __m512i sum =
             dot_fields(at, s.tiles.data() + g * hand_group, _mm512_set1_epi32(-8 * s.sums[g]));
@@ -54,7 +54,7 @@ QOMPOSE_BENCH_AVX512 void w4a8_g128_tokens(const hand_weights& w, std::size_t n_
                                            hand_scratch& s) {
   const std::size_t tiles = (n_tokens + tile_tokens - 1) / tile_tokens;
   const std::size_t groups = w.groups();
-  const std::size_t panel_bytes = w4a8_g128::panel_bytes(groups);
+  const std::size_t panel_bytes = int4_blocks::panel_bytes(groups);
   constexpr std::size_t together = block_tokens / tile_tokens;
   alignas(64) std::uint8_t stage[2 * 16 * hand_group];
   for (std::size_t first = 0; first < tiles; first += together) {
@@ -63,8 +63,8 @@ QOMPOSE_BENCH_AVX512 void w4a8_g128_tokens(const hand_weights& w, std::size_t n_
       const std::uint8_t* panel = w.panels + p * panel_bytes;
       std::memset(s.totals.data(), 0, s.totals.size() * sizeof(float));
       for (std::size_t g = 0; g < groups; ++g) {
-        unpack_group(panel + w4a8_g128::codes_at(g), panel_bytes, stage);
-        const std::uint8_t* at = panel + w4a8_g128::scales_at(g);
+        unpack_group(panel + int4_blocks::codes_at(g), panel_bytes, stage);
+        const std::uint8_t* at = panel + int4_blocks::halves_at(g);
         const __m512 scales[2] = {load_halves(at), load_halves(at + panel_bytes)};
         float* totals = s.totals.data();
         for (std::size_t t = first; t < last; ++t, totals += 32 * tile_tokens) {
