@@ -146,8 +146,8 @@ class Attention : AttentionRows {
     // lies beside it in a block of one tile; in longer blocks the next tile of the same.
     const bool alternates = values.block_tokens <= kTileTokens;
     for (std::size_t t = first_seen; t < last_seen;) {
-      // Tiles begin where panels do, after the first one at whole tiles of a block, as a tile in two
-      // blocks is read in pieces; tokens before the segment are seen by no row.
+      // Tiles begin where panels do, after the first one at whole tiles of a block, as a tile in
+      // two blocks is read in pieces; tokens before the segment are seen by no row.
       const std::size_t place = keys.place(t);
       const std::size_t start = t - place % panel_rows;
       const std::size_t stop = std::min(t - place % kTileTokens + kTileTokens, last_seen);
