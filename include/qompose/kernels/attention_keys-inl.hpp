@@ -24,6 +24,7 @@
 #include "qompose/kernels/decode-inl.hpp"
 #include "qompose/kernels/prepare-inl.hpp"
 #include "qompose/kernels/simd-inl.hpp"
+#include "qompose/kernels/transforms-inl.hpp"
 #include "qompose/packing/cache_block.hpp"
 
 QOMPOSE_BEFORE_NAMESPACE();
@@ -443,13 +444,7 @@ class KeyPanels {
   /// Undoes the transform of sixteen tokens side by side.
   HWY_INLINE void Unfold(float* floats) const {
     if constexpr (!Transform::is_identity) {
-      const std::size_t dim = block_.head_dim;
-      float token[max_head_dim];
-      for (std::size_t lane = 0; lane < panel_rows; ++lane) {
-        for (std::size_t d = 0; d < dim; ++d) token[d] = floats[d * panel_rows + lane];
-        Transform::unfold(data_, token, dim);
-        for (std::size_t d = 0; d < dim; ++d) floats[d * panel_rows + lane] = token[d];
-      }
+      UnfoldColumns<Transform>::Run(data_, floats, block_.head_dim);
     }
   }
 

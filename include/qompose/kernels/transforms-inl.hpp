@@ -14,6 +14,7 @@
 #include <cstddef>
 #include <cstring>
 
+#include "qompose/kernels/cache_arguments.hpp"
 #include "qompose/kernels/hadamard-inl.hpp"
 #include "qompose/kernels/signed_sums-inl.hpp"
 #include "qompose/kernels/simd-inl.hpp"
@@ -99,6 +100,53 @@ struct ApplyTransform<hadamard> {
     }
     WalshHadamard::Sums(x, y, data.width, data.order);
     SignedSums::Run(data.signs.data(), data.order, y, data.width, data.factor);
+  }
+};
+
+/// Undoes a transform of sixteen rows side by side, [n][16], one after the other.
+template <class Transform>
+HWY_INLINE void UnfoldEach(const typename Transform::data& data, float* columns, std::size_t n) {
+  float row[max_head_dim];
+  for (std::size_t lane = 0; lane < panel_rows; ++lane) {
+    for (std::size_t i = 0; i < n; ++i) row[i] = columns[i * panel_rows + lane];
+    Transform::unfold(data, row, n);
+    for (std::size_t i = 0; i < n; ++i) columns[i * panel_rows + lane] = row[i];
+  }
+}
+
+/// The same together, where a transform has a way.
+/// @pre n <= max_head_dim
+template <class Transform>
+struct UnfoldColumns {
+  static HWY_INLINE void Run(const typename Transform::data& data, float* columns, std::size_t n) {
+    UnfoldEach<Transform>(data, columns, n);
+  }
+};
+
+/// Sums of the scalar code, in its order, where rows are powers of two: a matrix that is its own
+/// transposed one.
+template <>
+struct UnfoldColumns<hadamard> {
+  static HWY_NOINLINE void Run(const hadamard::data& data, float* columns, std::size_t n) {
+    if (data.order > 1) return UnfoldEach<hadamard>(data, columns, n);
+    for (std::size_t first = 0; first < n; first += data.width) {
+      float* part = columns + first * panel_rows;
+      for (std::size_t stride = 1; stride < data.width; stride *= 2) {
+        for (std::size_t i = 0; i < data.width; i += 2 * stride) {
+          for (std::size_t at = i * panel_rows; at < (i + stride) * panel_rows; at += N) {
+            float* other = part + at + stride * panel_rows;
+            const VF a = hn::LoadU(DF(), part + at);
+            const VF b = hn::LoadU(DF(), other);
+            hn::StoreU(hn::Add(a, b), DF(), part + at);
+            hn::StoreU(hn::Sub(a, b), DF(), other);
+          }
+        }
+      }
+    }
+    const VF factor = hn::Set(DF(), data.factor);
+    for (std::size_t at = 0; at < n * panel_rows; at += N) {
+      hn::StoreU(hn::Mul(hn::LoadU(DF(), columns + at), factor), DF(), columns + at);
+    }
   }
 };
 
