@@ -12,6 +12,7 @@ import sys
 from bench_report import processor
 
 SPEED_AT = "generated_tokens_per_second_at_"
+LOSSES = [0.01, 0.1, 0.3, 1, 3, 10, 30, 100]
 
 
 def read(path):
@@ -118,6 +119,7 @@ def plot(rows, path):
 
         matplotlib.use("Agg")
         import matplotlib.pyplot as plt
+        from matplotlib import ticker
     except ImportError:
         print("no plot: no matplotlib", file=sys.stderr)
         return
@@ -136,6 +138,10 @@ def plot(rows, path):
         loss.annotate(row["cache"], (x, y), xytext=(4, 4), textcoords="offset points", fontsize=8)
     loss.set_xscale("log")
     loss.set_yscale("log")
+    for axis, ticks in ((loss.xaxis, [3, 4, 6, 8, 12, 16, 24]), (loss.yaxis, LOSSES)):
+        axis.set_major_locator(ticker.FixedLocator(ticks))
+        axis.set_major_formatter("{x:g}")
+        axis.set_minor_formatter(ticker.NullFormatter())
     loss.set_xlabel("KiB a token")
     loss.set_ylabel(f"% more perplexity, windows of {middle} tokens")
     loss.grid(True, which="both", alpha=0.2)
@@ -144,6 +150,7 @@ def plot(rows, path):
             depths, speeds = zip(*depths_of(row))
             speed.plot(depths, speeds, "o-", label=row["cache"])
     speed.set_xscale("log", base=2)
+    speed.xaxis.set_major_formatter("{x:g}")
     speed.set_ylim(bottom=0)
     speed.set_xlabel("tokens in the cache")
     speed.set_ylabel("generated tokens a second")

@@ -69,7 +69,8 @@ TEST_CASE("rope: position 0 changes nothing, frequency factors stretch each pair
   CHECK(y.values() == x.values());
   CHECK(table.head_dim() == 8);
   CHECK(table.seq_len() == 10);
-  CHECK(table.storage_bytes() == 10 * 8 * sizeof(float));
+  // Of every position, and of sixteen side by side.
+  CHECK(table.storage_bytes() == (10 + 16) * 8 * sizeof(float));
 
   qp::rope_scaling scaling;
   scaling.frequency_factors = {1.0f, 2.0f, 4.0f, 8.0f};
