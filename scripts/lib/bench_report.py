@@ -57,6 +57,18 @@ def processor():
     return platform.machine()
 
 
+def slug(name):
+    """A name as a part of a file's name."""
+    return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
+
+
+def save(figure, path):
+    """A figure as SVG, the same bytes for the same figures."""
+    figure.savefig(path, metadata={"Date": None})
+    # No blanks at the ends of lines, as in every file of the project.
+    path.write_text("\n".join(line.rstrip() for line in path.read_text().splitlines()) + "\n")
+
+
 def condensed(raw):
     """The rows with what matters of them."""
     rows = []
@@ -300,9 +312,7 @@ def plot(results, shape, threads, formats, path):
         fontsize=10,
     )
     path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, metadata={"Date": None})
-    # No blanks at the ends of lines, as in every file of the project.
-    path.write_text("\n".join(line.rstrip() for line in path.read_text().splitlines()) + "\n")
+    save(figure, path)
     pyplot.close(figure)
     print(f"wrote {path}")
 
@@ -322,8 +332,7 @@ def main():
     print_tables(results)
     out = arguments.out
     if arguments.results:
-        slug = re.sub(r"[^a-z0-9]+", "-", results["processor"].lower()).strip("-")
-        out = arguments.results / f"{results['date'][:10]}-{slug}.json"
+        out = arguments.results / f"{results['date'][:10]}-{slug(results['processor'])}.json"
     if out:
         out.parent.mkdir(parents=True, exist_ok=True)
         head = {key: value for key, value in results.items() if key != "rows"}

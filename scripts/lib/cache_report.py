@@ -6,10 +6,9 @@ import argparse
 import csv
 import datetime
 import pathlib
-import re
 import sys
 
-from bench_report import processor
+from bench_report import processor, save, slug
 
 SPEED_AT = "generated_tokens_per_second_at_"
 LOSSES = [0.01, 0.1, 0.3, 1, 3, 10, 30, 100]
@@ -48,8 +47,7 @@ def rows_of(folder):
 
 def write(rows, folder):
     """Writes all rows as one table and returns its path."""
-    slug = re.sub(r"[^a-z0-9]+", "-", processor().lower()).strip("-")
-    path = folder / f"{datetime.date.today()}-{slug}-caches.csv"
+    path = folder / f"{datetime.date.today()}-{slug(processor())}-caches.csv"
     columns = list(dict.fromkeys(column for row in rows for column in row))
     with path.open("w") as file:
         table = csv.DictWriter(file, columns, restval="", lineterminator="\n")
@@ -156,9 +154,7 @@ def plot(rows, path):
     speed.set_ylabel("generated tokens a second")
     speed.grid(True, alpha=0.2)
     speed.legend()
-    figure.savefig(path, metadata={"Date": None})
-    # No blanks at the ends of lines, as in every file of the project.
-    path.write_text("\n".join(line.rstrip() for line in path.read_text().splitlines()) + "\n")
+    save(figure, path)
     print(f"\n{path}")
 
 

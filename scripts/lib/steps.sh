@@ -11,6 +11,15 @@ fail() {
   exit 2
 }
 have() { command -v "$1" >/dev/null 2>&1; }
+# A Python that draws, where there is one. Debian's packages are for Debian's Python, which need not
+# be the first on the path.
+plotting_python() {
+  if ! python3 -c 'import matplotlib' 2>/dev/null && [[ -x /usr/bin/python3 ]]; then
+    printf '/usr/bin/python3\n'
+  else
+    printf 'python3\n'
+  fi
+}
 
 # Shows numbered lines of a build ("[7/90] ...") in place on a terminal and every ten seconds
 # elsewhere; any other line is shown as it is.

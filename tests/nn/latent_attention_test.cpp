@@ -39,8 +39,7 @@ matrix attend(const latent_inputs& in, const Cache& cache,
 }
 
 qp::rope_table table_for(std::size_t head_dim, std::size_t tokens) {
-  qp::rope_table rope(head_dim, tokens, 1e4f);
-  return rope;
+  return {head_dim, tokens, 1e4f};
 }
 
 using int4_channels = qp::quant<qp::int4, qp::per_group<32>, qp::scale<qp::fp16>>;

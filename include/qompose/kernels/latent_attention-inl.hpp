@@ -251,8 +251,7 @@ class LatentAttention {
   HWY_INLINE void AddSinks() {
     if (a_.sink_logits == nullptr) return;
     for (std::size_t r = 0; r < rows_; ++r) {
-      softmax_[r].peak = a_.sink_logits[QueryHead(r)];
-      softmax_[r].totals[0] = 1.0f;
+      softmax_[r].StartWith(a_.sink_logits[QueryHead(r)]);
     }
   }
 

@@ -71,6 +71,12 @@ struct OnlineSoftmax {
     return hn::GetLane(hn::SumOfLanes(DF(), sum));
   }
 
+  /// A score before the first one that adds to the total alone.
+  HWY_INLINE void StartWith(float score) {
+    peak = score;
+    totals[0] = 1.0f;
+  }
+
   /// Turns scores [begin, end) of a tile of `count` into weights exp(score - peak), all others into
   /// 0, and adds them to the total.
   /// @param count  a multiple of 16

@@ -100,6 +100,32 @@ template <class Codes>
   return outlier;
 }
 
+/// Whether what is lacking to `count` elements that are kept apart is finite.
+[[nodiscard]] QOMPOSE_INLINE bool are_finite_outliers(const std::byte* at,
+                                                      std::size_t count) noexcept {
+  for (std::size_t i = 0; i < count; ++i) {
+    if (!std::isfinite(fp16::decode(load_outlier(at, i).lacking))) return false;
+  }
+  return true;
+}
+
+/// Whether `count` scales and offsets, and `outers` outer scales, are finite.
+/// @param at     the panel or the part of a block in which they stand
+/// @param block  a key_block or value_block, which says where
+template <class Codes, class Block>
+[[nodiscard]] QOMPOSE_INLINE bool has_finite_scales(const std::byte* at, const Block& block,
+                                                    std::size_t count,
+                                                    std::size_t outers) noexcept {
+  if constexpr (Codes::is_scaled) {
+    if (!are_finite<typename Codes::scale_format>(at + block.scales_at(0), count)) return false;
+  }
+  if constexpr (Codes::has_offset) {
+    if (!are_finite<typename Codes::offset_format>(at + block.offsets_at(0), count)) return false;
+  }
+  if constexpr (Codes::has_outer) return are_finite<fp32>(at + block.outer_at(), outers);
+  return true;
+}
+
 inline namespace QOMPOSE_ISA {
 
 /// What quantizes a token of one head, or a channel of a block.
@@ -270,19 +296,16 @@ class key_store {
       const std::byte* panel = block + block_.panel_at(t);
       if (!is_finite_panel<Codes>(panel + block_.codes_at(), block_.columns())) return false;
       if constexpr (!Codes::is_per_channel) {
-        if (!has_finite_scales(panel, block_.template groups<Codes>() * panel_rows, panel_rows)) {
+        if (!has_finite_scales<Codes>(panel, block_, block_.template groups<Codes>() * panel_rows,
+                                      panel_rows)) {
           return false;
         }
       }
     }
     if constexpr (Codes::is_per_channel) {
-      if (!has_finite_scales(block, block_.padded_dim(), 0)) return false;
+      if (!has_finite_scales<Codes>(block, block_, block_.padded_dim(), 0)) return false;
     }
-    for (std::size_t i = 0; i < block_.outliers(); ++i) {
-      const cache_outlier outlier = load_outlier(block + block_.outliers_at(), i);
-      if (!std::isfinite(fp16::decode(outlier.lacking))) return false;
-    }
-    return true;
+    return are_finite_outliers(block + block_.outliers_at(), block_.outliers());
   }
   /// Whether the elements of a block that are kept apart lie within the head.
   [[nodiscard]] bool has_sound_places(const std::byte* block) const noexcept {
@@ -321,17 +344,6 @@ class key_store {
   }
 
  private:
-  [[nodiscard]] bool has_finite_scales(const std::byte* at, std::size_t count,
-                                       std::size_t outers) const noexcept {
-    if constexpr (Codes::is_scaled) {
-      if (!are_finite<typename Codes::scale_format>(at + block_.scales_at(), count)) return false;
-    }
-    if constexpr (Codes::has_offset) {
-      if (!are_finite<typename Codes::offset_format>(at + block_.offsets_at(), count)) return false;
-    }
-    if constexpr (Codes::has_outer) return are_finite<fp32>(at + block_.outer_at(), outers);
-    return true;
-  }
   /// The panel that element i of those kept apart belongs to.
   [[nodiscard]] std::size_t panel_of(const std::byte* block, std::size_t i) const noexcept {
     if constexpr (!Codes::is_per_channel) return i / Codes::outliers / panel_rows;
@@ -421,23 +433,8 @@ class value_store {
       if (!is_finite_panel<Codes>(values + block_.panel_at(d), block_.tokens)) return false;
     }
     const std::size_t count = block_.template groups<Codes>() * block_.tokens;
-    if constexpr (Codes::is_scaled) {
-      if (!are_finite<typename Codes::scale_format>(values + block_.scales_at(0), count))
-        return false;
-    }
-    if constexpr (Codes::has_offset) {
-      if (!are_finite<typename Codes::offset_format>(values + block_.offsets_at(0), count)) {
-        return false;
-      }
-    }
-    if constexpr (Codes::has_outer) {
-      if (!are_finite<fp32>(values + block_.outer_at(), block_.tokens)) return false;
-    }
-    for (std::size_t i = 0; i < block_.tokens * Codes::outliers; ++i) {
-      const cache_outlier outlier = load_outlier(values + block_.outliers_at(), i);
-      if (!std::isfinite(fp16::decode(outlier.lacking))) return false;
-    }
-    return true;
+    return has_finite_scales<Codes>(values, block_, count, block_.tokens) &&
+           are_finite_outliers(values + block_.outliers_at(), block_.tokens * Codes::outliers);
   }
   [[nodiscard]] bool has_sound_places(const std::byte* values) const noexcept {
     for (std::size_t i = 0; i < block_.tokens * Codes::outliers; ++i) {
