@@ -272,7 +272,8 @@ inline constexpr product_shape few_shapes[] = {
 inline std::vector<product_shape> product_shapes() {
   std::vector<product_shape> shapes;
   for (std::size_t in = 1; in <= 70; ++in) shapes.push_back({1 + in % 9, in, 17});
-  for (const std::size_t n : {1u, 2u, 3u, 4u, 5u, 6u, 7u, 8u, 9u, 63u, 64u, 65u, 66u}) {
+  for (const std::size_t n :
+       {1u, 2u, 3u, 4u, 5u, 6u, 7u, 8u, 9u, 16u, 17u, 32u, 33u, 63u, 64u, 65u, 66u}) {
     shapes.push_back({n, 41, 33});
   }
   for (const std::size_t out : {1u, 15u, 16u, 17u, 33u, 64u, 65u, 130u}) {
@@ -282,6 +283,7 @@ inline std::vector<product_shape> product_shapes() {
   for (const std::size_t in : {256u, 264u, 1000u, 1024u, 1033u, 2100u}) {
     shapes.push_back({1, in, 18});
     shapes.push_back({5, in, 18});
+    shapes.push_back({40, in, 34});
   }
   return shapes;
 }

@@ -48,7 +48,7 @@ struct DotColumns {
 
   /// Weights unpacked in registers.
   struct FromPanel {
-    static constexpr bool kIsStaged = false;
+    static constexpr bool kIsStaged = false, kKeeps = false;
     static constexpr std::size_t kQuads = Fields<Layout>::kQuads;
     static constexpr std::size_t kBytes = Fields<Layout>::kUnitBytes;
     static constexpr bool kHasPlaces =
@@ -60,9 +60,13 @@ struct DotColumns {
       return Product::Prepare(Raise<Element>::Run(Fields<Layout>::template Get<quad>(w, part)));
     }
   };
+  /// The same, kept for @ref FromStage on the way.
+  struct ToStage : FromPanel {
+    static constexpr bool kKeeps = true, kHasPlaces = false;
+  };
   /// Weights unpacked before.
   struct FromStage {
-    static constexpr bool kIsStaged = true;
+    static constexpr bool kIsStaged = true, kKeeps = false;
     static constexpr std::size_t kQuads = 1;
     static constexpr std::size_t kBytes = 64 * Product::kWeightBytes;
     static constexpr bool kHasPlaces = false;
@@ -72,15 +76,26 @@ struct DotColumns {
     }
   };
 
+  /// Where weights of the panels are kept, from the columns at hand on.
+  struct Stage {
+    std::uint8_t* at = nullptr;
+    std::size_t panel_bytes = 0;
+  };
+
   /// One quad of columns of n panels meets the codes of T tokens at x.
   /// @tparam starts  whether `sums` begin here
   template <std::size_t n, std::size_t T, class Source, std::size_t quad, bool starts>
   static HWY_INLINE void AddQuad(const std::uint8_t* w, std::size_t panel_bytes,
-                                 const std::int8_t* x,
+                                 const std::int8_t* x, const Stage& stage,
                                  typename Product::Partial (&sums)[T][n * kParts]) {
     typename Product::Weights weights[n * kParts];
     Each<n * kParts>([&](auto v) QOMPOSE_FLATTEN {
       weights[v] = Source::template Get<quad>(w + (v / kParts) * panel_bytes, v % kParts);
+      if constexpr (Source::kKeeps) {
+        Product::StoreWeights(weights[v], stage.at + (v / kParts) * stage.panel_bytes +
+                                              quad * FromStage::kBytes +
+                                              v % kParts * 4 * N * Product::kWeightBytes);
+      }
     });
     Each<T>([&](auto m) QOMPOSE_FLATTEN {
       const typename Product::Codes codes = Product::LoadCodes(x + (quad * T + m) * kCodeBytes);
@@ -114,6 +129,12 @@ struct DotColumns {
     });
   }
 
+  template <class Source, std::size_t quads>
+  static HWY_INLINE Stage After(Stage stage) {
+    if constexpr (Source::kKeeps) stage.at += quads * FromStage::kBytes;
+    return stage;
+  }
+
   /// Adds partial sums to whole ones.
   template <class Partial, std::size_t T, std::size_t kV>
   static HWY_INLINE void Flush(const Partial (&partial)[T][kV], VI (&sum)[T][kV]) {
@@ -124,13 +145,14 @@ struct DotColumns {
   }
 
   /// sum[m][v] = start(m, v) + the dot products of `columns` columns.
+  /// @param stage  where they are kept, if `Source` keeps them
   ///
   /// Units follow each other without a branch where that helps: short loops spend their time on
   /// moving sums between registers.
   template <std::size_t n, std::size_t T, class Source, class Start>
   static HWY_INLINE void Multiply(const std::uint8_t* w, std::size_t panel_bytes,
                                   const std::int8_t* x, std::size_t columns, Start&& start,
-                                  VI (&sum)[T][n * kParts]) {
+                                  VI (&sum)[T][n * kParts], Stage stage = {}) {
     using Partial = typename Product::Partial;
     constexpr std::size_t kV = n * kParts;
     constexpr std::size_t kQuads = Source::kQuads;
@@ -164,11 +186,16 @@ struct DotColumns {
       // Few rows of codes wait for memory. Only one row and whole bytes of long groups are so
       // little work that the processor's own prefetchers keep up.
       constexpr bool kAsksAhead =
-          T <= 4 && n == 1 && !Source::kIsStaged &&
-          (Layout::width != code_width::byte || Layout::most_group_columns <= 64 || T > 1);
+          Source::kKeeps ||
+          (T <= 4 && n == 1 && !Source::kIsStaged &&
+           (Layout::width != code_width::byte || Layout::most_group_columns <= 64 || T > 1));
       const auto add_units = [&](auto count) QOMPOSE_FLATTEN {
         Unroll<decltype(count)::value>([&](auto u) QOMPOSE_FLATTEN {
-          if constexpr (kAsksAhead) AskAhead<Source::kBytes>(w + u * Source::kBytes);
+          if constexpr (kAsksAhead) {
+            Unroll<n>([&](auto j) QOMPOSE_FLATTEN {
+              AskAhead<Source::kBytes>(w + j * panel_bytes + u * Source::kBytes);
+            });
+          }
           if constexpr (kInPlace) {
             AddUnitInPlace<n, T, Source>(w + u * Source::kBytes, panel_bytes, x + u * kCodes,
                                          &chain[u * kQuads % kChains]);
@@ -176,12 +203,13 @@ struct DotColumns {
             Unroll<kQuads>([&](auto quad) QOMPOSE_FLATTEN {
               AddQuad<n, T, Source, decltype(quad)::value, false>(
                   w + u * Source::kBytes, panel_bytes, x + u * kCodes,
-                  chain[(u * kQuads + quad) % kChains]);
+                  After<Source, u * kQuads>(stage), chain[(u * kQuads + quad) % kChains]);
             });
           }
         });
         w += count * Source::kBytes;
         x += count * kCodes;
+        stage = After<Source, count * kQuads>(stage);
         units -= count;
       };
       while (units >= kBlock) add_units(std::integral_constant<std::size_t, kBlock>());
@@ -201,10 +229,11 @@ struct DotColumns {
       for (; units > 0; --units, w += Source::kBytes, x += kCodes) {
         Partial partial[T][kV];
         Unroll<kQuads>([&](auto quad) QOMPOSE_FLATTEN {
-          AddQuad<n, T, Source, decltype(quad)::value, quad % kRun == 0>(w, panel_bytes, x,
+          AddQuad<n, T, Source, decltype(quad)::value, quad % kRun == 0>(w, panel_bytes, x, stage,
                                                                          partial);
           if constexpr ((quad + 1) % kRun == 0 || quad + 1 == kQuads) Flush(partial, sum);
         });
+        stage = After<Source, kQuads>(stage);
       }
     } else {
       // Weights in memory took a sixth less time on Zen 3 with lines asked for ahead, one at a
@@ -236,9 +265,11 @@ struct DotColumns {
             Unroll<kQuads>([&](auto quad) QOMPOSE_FLATTEN {
               constexpr bool kStarts = decltype(count)::value > 1 && u + quad == 0;
               AddQuad<n, T, Source, decltype(quad)::value, kStarts>(
-                  w + u * Source::kBytes, panel_bytes, x + u * kCodes, partial);
+                  w + u * Source::kBytes, panel_bytes, x + u * kCodes,
+                  After<Source, u * kQuads>(stage), partial);
             });
           });
+          stage = After<Source, count * kQuads>(stage);
         }
         // Only now, so that the sums take no registers during the first run.
         if (is_first) set_start();

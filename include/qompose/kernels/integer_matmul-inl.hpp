@@ -11,8 +11,6 @@
 #define QOMPOSE_KERNELS_INTEGER_MATMUL_INL_HPP_
 #endif
 
-#include <hwy/cache_control.h>
-
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
@@ -39,9 +37,9 @@ struct StoreScaled {
 /// scale and added in float. A single group (one scale a row) is scaled once, by the product of
 /// both scales, so that the result is exact up to that product.
 ///
-/// A few tokens meet fields unpacked in registers; for more, the fields of a stretch of columns are
-/// unpacked into L1 once and meet all tiles of a block of tokens there, unless they are as well
-/// unpacked for each tile (`kStages`).
+/// A few tokens meet fields unpacked in registers; for more, the first tile of a block of tokens
+/// leaves the unpacked fields of a stretch of columns in L1, where the others meet them, unless
+/// they are as well unpacked for each tile (`kStages`).
 ///
 /// @tparam kGroupCodes  whether activation codes have a scale for each group instead of each token
 /// @tparam Output       who takes the results: @ref StoreScaled, or a function object such as
@@ -59,6 +57,7 @@ struct IntegerMatmul : PanelAccess<Layout, kGroupCodes> {
   using Columns = DotColumns<Layout>;
   using Product = typename Columns::Product;
   using FromPanel = typename Columns::FromPanel;
+  using ToStage = typename Columns::ToStage;
   using FromStage = typename Columns::FromStage;
 
   static constexpr bool kInteger = true;
@@ -75,15 +74,16 @@ struct IntegerMatmul : PanelAccess<Layout, kGroupCodes> {
   static constexpr float kCodeFactor = 1.0f / static_cast<float>(1 << Image::exponent);
 
   // kMostRows of codes meet weights that were unpacked once; processors with AVX-512 have the cache
-  // for more.
+  // for more. Up to kFewTiles, each tile unpacks for itself, which hides behind products that are
+  // one instruction.
 #if HWY_ARCH_X86 && HWY_TARGET <= HWY_AVX3
-  static constexpr std::size_t kPanels = 2, kTokens = 8, kMostRows = 128;
+  static constexpr std::size_t kPanels = 2, kTokens = 8, kMostRows = 128, kFewTiles = 4;
 #elif HWY_ARCH_X86 && HWY_TARGET == HWY_AVX2
-  static constexpr std::size_t kPanels = 1, kTokens = 4, kMostRows = 64;
+  static constexpr std::size_t kPanels = 1, kTokens = 4, kMostRows = 64, kFewTiles = 2;
 #elif HWY_ARCH_ARM_A64
-  static constexpr std::size_t kPanels = 1, kTokens = 4, kMostRows = 64;
+  static constexpr std::size_t kPanels = 1, kTokens = 4, kMostRows = 64, kFewTiles = 2;
 #else
-  static constexpr std::size_t kPanels = 1, kTokens = 2, kMostRows = 64;
+  static constexpr std::size_t kPanels = 1, kTokens = 2, kMostRows = 64, kFewTiles = 2;
 #endif
   static constexpr std::size_t kDigits = digits;
   /// Rows of codes of a tile, whole tokens.
@@ -101,16 +101,17 @@ struct IntegerMatmul : PanelAccess<Layout, kGroupCodes> {
   static constexpr bool kStages =
       (Layout::width != code_width::byte || Product::kWeightBytes != 1) &&
       !(FromPanel::kHasPlaces && Layout::most_group_columns > 64);
-  /// Columns unpacked at a time, and rows of codes that meet them.
+  /// Columns unpacked at a time, and tiles that meet them.
   static constexpr std::size_t kColumns = kStages ? 1024 / Product::kWeightBytes : 4096;
-  static constexpr std::size_t kBlockRows = kMostRows / kTileRows * kTileRows;
+  static constexpr std::size_t kBlockTiles = kMostRows / kTileRows;
+  template <class Source>
+  static constexpr bool kUsesStage = Source::kIsStaged || Source::kKeeps;
 
-  /// Whether one row of codes meets blocks of groups without a branch in between: groups of a few
-  /// columns took as long to find as to multiply.
+  /// Whether groups follow each other without a branch: those of a few columns took as long to find
+  /// as to multiply.
   static constexpr std::size_t kGroupStride = round_up(Layout::most_group_columns, Layout::step);
-  static constexpr std::size_t kBlockColumns = Layout::block_groups * kGroupStride;
-  static constexpr bool kHasShortBlocks = Layout::interleaves && kScalesSums && !kGroupCodes &&
-                                          kGroupStride <= 32 && HWY_TARGET == HWY_AVX2;
+  static constexpr bool kHasShortGroups =
+      Layout::interleaves && kScalesSums && !kGroupCodes && kGroupStride <= 64;
 
   /// Rows of codes in each tile of a product of so many tokens.
   static constexpr std::size_t TileTokens(std::size_t n_tokens) {
@@ -134,18 +135,25 @@ struct IntegerMatmul : PanelAccess<Layout, kGroupCodes> {
     const std::size_t rows = a.n_tokens * kDigits;
     if (a.n_tokens == 1) {
       // One stream in the order of memory: more of them were slower.
-      OneTile<1, kDigits>(a, first, last);
-    } else if (kFewRows < kTileRows && rows <= kFewRows) {
-      OneTile<1, kFewRows>(a, first, last);
-    } else if (rows <= kTileRows) {
-      OneTile<kPanels, kTileRows>(a, first, last);
-    } else {
-      // Activations of a block stay in L2 while all panels pass by.
-      for (std::size_t t = 0; t < rows; t += kBlockRows) {
-        std::size_t p = first;
-        for (; p + kPanels <= last; p += kPanels) Block<kPanels>(a, p, t);
-        for (; p < last; ++p) Block<1>(a, p, t);
-      }
+      Tiles<1, kDigits>(a, first, last, 0, 1);
+      return;
+    }
+    if (kFewRows < kTileRows && rows <= kFewRows) {
+      Tiles<1, kFewRows>(a, first, last, 0, 1);
+      return;
+    }
+    const std::size_t whole = first + (last - first) / kPanels * kPanels;
+    const std::size_t tiles = divide_up(rows, kTileRows);
+    if (tiles <= kFewTiles) {
+      Tiles<kPanels, kTileRows>(a, first, whole, 0, tiles);
+      if (kPanels > 1) Tiles<1, kTileRows>(a, whole, last, 0, tiles);
+      return;
+    }
+    // Activations of a block stay in L2 while all panels pass by.
+    for (std::size_t t = 0; t < tiles; t += kBlockTiles) {
+      const std::size_t end = std::min(t + kBlockTiles, tiles);
+      for (std::size_t p = first; p < whole; p += kPanels) Block(a, p, t, end);
+      if (kPanels > 1) Tiles<1, kTileRows>(a, whole, last, t, end);
     }
   }
 
@@ -168,14 +176,14 @@ struct IntegerMatmul : PanelAccess<Layout, kGroupCodes> {
   };
 
   /// One tile of tokens over columns [k, k + columns), which may start or end inside a group.
-  /// @param w  these columns unpacked, panel after panel, where the source is a stage
+  /// @param stage  these columns unpacked, panel after panel, where the source keeps or takes them
   template <std::size_t n, std::size_t T, class Source>
   static HWY_INLINE void Stretch(const Arguments& a, std::size_t p, std::size_t tile, std::size_t k,
-                                 std::size_t columns, const std::uint8_t* w, Sums<n, T>& sums) {
+                                 std::size_t columns, std::uint8_t* stage, Sums<n, T>& sums) {
     constexpr std::size_t kV = n * kParts;
-    constexpr std::size_t kBytesAColumn = Source::kBytes / (4 * Source::kQuads);
-    const std::size_t panel_bytes =
-        Source::kIsStaged ? columns * kBytesAColumn : a.weights.panel_bytes;
+    constexpr std::size_t kBytesAColumn = FromStage::kBytes / 4;
+    const std::size_t stage_bytes = columns * kBytesAColumn;
+    const std::size_t panel_bytes = Source::kIsStaged ? stage_bytes : a.weights.panel_bytes;
     const panel_geometry& geometry = a.geometry;
     const auto* x = reinterpret_cast<const std::int8_t*>(a.x.values) +
                     (tile * geometry.padded_cols + k) / 4 * T * kCodeBytes;
@@ -188,41 +196,37 @@ struct IntegerMatmul : PanelAccess<Layout, kGroupCodes> {
       Each<T>([&](auto m) QOMPOSE_FLATTEN { total[m][v] = sums.total[m][v]; });
     });
     const std::size_t end = k + columns;
-    if constexpr (kHasShortBlocks && T == 1 && n == 1 && !Source::kIsStaged) {
-      if (!IsSingle(a) && k % kBlockColumns == 0) {
-        const std::size_t blocks = columns / kBlockColumns;
-        ShortBlocks<Source>(a, p, k, blocks, x, total);
-        k += blocks * kBlockColumns;
-        g += blocks * Layout::block_groups;
-        x += blocks * (kBlockColumns / 4 * kCodeBytes);
-      }
-    }
-    for (; k < end; ++g) {
-      const std::size_t group_begin = g * geometry.group_stride;
-      const std::size_t group_end = group_begin + Access::GroupColumns(a, g);
-      const std::size_t stop = std::min(end, group_end);
-      const std::size_t at = (tile * geometry.groups + g) * T;
-      if constexpr (!Source::kIsStaged) w = Access::Codes(a, p, k, g);
-      // Scales that stand before the codes are read before them, in the order of memory.
-      constexpr bool kScaleFirst = Layout::interleaves && T == kDigits && !Source::kIsStaged;
-      if constexpr (kScaleFirst) LoadScales<n>(a, p, g, scale);
-      VI sum[T][kV] = {};
-      Columns::template Multiply<n, T, Source>(
-          w, panel_bytes, x, stop - k,
-          [&](std::size_t m, std::size_t v) QOMPOSE_FLATTEN {
-            return k == group_begin ? hn::Set(DI(), a.x.corrections[at + m]) : sums.group[m][v];
-          },
-          sum);
-      if constexpr (Source::kIsStaged) w += (stop - k) * kBytesAColumn;
-      x += (stop - k) / 4 * T * kCodeBytes;
-      k = stop;
-      if (stop < group_end || IsSingle(a)) {
-        Each<T>([&](auto m) QOMPOSE_FLATTEN {
-          Each<kV>([&](auto v) QOMPOSE_FLATTEN { sums.group[m][v] = sum[m][v]; });
-        });
-      } else {
-        if constexpr (!kScaleFirst) LoadScales<n>(a, p, g, scale);
-        AddGroup<n, T>(a, p, tile, g, sum, scale, total);
+    if constexpr (kHasShortGroups) {
+      ShortGroups<n, T, Source>(a, p, tile, g, columns, x, stage, sums.group, total);
+    } else {
+      for (; k < end; ++g) {
+        const std::size_t group_begin = g * geometry.group_stride;
+        const std::size_t group_end = group_begin + Access::GroupColumns(a, g);
+        const std::size_t count = std::min(end, group_end) - k;
+        const std::size_t stop = k + count;
+        const std::size_t at = (tile * geometry.groups + g) * T;
+        const std::uint8_t* w = Source::kIsStaged ? stage : Access::Codes(a, p, k, g);
+        // Scales that stand before the codes are read before them, in the order of memory.
+        constexpr bool kScaleFirst = Layout::interleaves && T == kDigits && !Source::kIsStaged;
+        if constexpr (kScaleFirst) LoadScales<n>(a, p, g, scale);
+        VI sum[T][kV] = {};
+        Columns::template Multiply<n, T, Source>(
+            w, panel_bytes, x, count,
+            [&](std::size_t m, std::size_t v) QOMPOSE_FLATTEN {
+              return k == group_begin ? hn::Set(DI(), a.x.corrections[at + m]) : sums.group[m][v];
+            },
+            sum, {stage, stage_bytes});
+        if constexpr (kUsesStage<Source>) stage += count * kBytesAColumn;
+        x += count / 4 * T * kCodeBytes;
+        k = stop;
+        if (stop < group_end || IsSingle(a)) {
+          Each<T>([&](auto m) QOMPOSE_FLATTEN {
+            Each<kV>([&](auto v) QOMPOSE_FLATTEN { sums.group[m][v] = sum[m][v]; });
+          });
+        } else {
+          if constexpr (!kScaleFirst) LoadScales<n>(a, p, g, scale);
+          AddGroup<n, T>(a, p, tile, g, sum, scale, total);
+        }
       }
     }
     if (!IsSingle(a)) {
@@ -232,42 +236,62 @@ struct IntegerMatmul : PanelAccess<Layout, kGroupCodes> {
     }
   }
 
-  /// total += the groups of `blocks` blocks of a panel, from column k on, for one row of codes at
-  /// x.
-  template <class Source>
-  static HWY_INLINE void ShortBlocks(const Arguments& a, std::size_t p, std::size_t k,
-                                     std::size_t blocks, const std::int8_t* x,
-                                     VF (&total)[1][kParts]) {
-    // A block as a matrix of its own: whatever it has is at constants from its start.
-    const std::size_t g = k / kGroupStride;
-    Arguments block = a;
-    block.weights.panels = Access::Codes(a, p, k, g) - Layout::head_bytes;
-    block.x.corrections += g;
-    if constexpr (kHasOffset) block.x.sums += g;
-    for (; blocks > 0; --blocks) {
-      // Two blocks ahead, which took a fifth off the time of weights in memory on Zen 3.
-      if constexpr (HWY_TARGET == HWY_AVX2) {
-        Unroll<Layout::block_bytes / 64>([&](auto line) QOMPOSE_FLATTEN {
-          hwy::Prefetch(block.weights.panels + 2 * Layout::block_bytes + line * 64);
-        });
-      }
-      Unroll<Layout::block_groups>([&](auto group) QOMPOSE_FLATTEN {
-        constexpr std::size_t kColumn = group * kGroupStride;
-        VF scale[kParts];
-        LoadScales<1>(block, 0, group, scale);
-        VI sum[1][kParts] = {};
-        Columns::template Multiply<1, 1, Source>(
-            Access::Codes(block, 0, kColumn, group), 0, x + kColumn / 4 * kCodeBytes, kGroupStride,
-            [&](std::size_t, std::size_t)
-                QOMPOSE_FLATTEN { return hn::Set(DI(), block.x.corrections[group]); },
-            sum);
-        AddGroup<1, 1>(block, 0, 0, group, sum, scale, total);
-      });
-      block.weights.panels += Layout::block_bytes;
-      block.x.corrections += Layout::block_groups;
-      if constexpr (kHasOffset) block.x.sums += Layout::block_groups;
-      x += kBlockColumns / 4 * kCodeBytes;
+  /// total += groups from group g on, of `columns` columns, for the codes of T tokens at x; the
+  /// sums of the only group there is stay integers, in `single`.
+  template <std::size_t n, std::size_t T, class Source>
+  static HWY_INLINE void ShortGroups(const Arguments& a, std::size_t p, std::size_t tile,
+                                     std::size_t g, std::size_t columns, const std::int8_t* x,
+                                     std::uint8_t* stage, VI (&single)[T][n * kParts],
+                                     VF (&total)[T][n * kParts]) {
+    const std::size_t stage_bytes = columns * (FromStage::kBytes / 4);
+    const std::size_t panel_bytes = Source::kIsStaged ? stage_bytes : a.weights.panel_bytes;
+    const std::int32_t* start = a.x.corrections + (tile * a.geometry.groups + g) * T;
+    const auto multiply = [&](std::size_t count, VI(&sum)[T][n * kParts]) QOMPOSE_FLATTEN {
+      const std::uint8_t* w = stage;
+      if constexpr (!Source::kIsStaged) w = Access::Codes(a, p, g * kGroupStride, g);
+      if constexpr (n == 1 && T <= kFewRows && !Source::kIsStaged) AskForGroup<T>(w, g);
+      Columns::template Multiply<n, T, Source>(
+          w, panel_bytes, x, count,
+          [&](std::size_t m, std::size_t) QOMPOSE_FLATTEN { return hn::Set(DI(), start[m]); }, sum,
+          {stage, stage_bytes});
+    };
+    const auto add_group = [&](const VI(&sum)[T][n * kParts]) QOMPOSE_FLATTEN {
+      VF scale[n * kParts];
+      LoadScales<n>(a, p, g, scale);
+      AddGroup<n, T>(a, p, tile, g, sum, scale, total);
+    };
+    // The compiler knows the number of columns but for the last group.
+    for (; columns >= kGroupStride && !IsSingle(a); columns -= kGroupStride) {
+      VI sum[T][n * kParts] = {};
+      multiply(kGroupStride, sum);
+      add_group(sum);
+      x += kGroupStride / 4 * T * kCodeBytes;
+      if constexpr (kUsesStage<Source>) stage += kGroupStride * (FromStage::kBytes / 4);
+      start += T;
+      ++g;
     }
+    if (columns == 0) return;
+    VI sum[T][n * kParts] = {};
+    multiply(columns, sum);
+    if (!IsSingle(a)) return add_group(sum);
+    Each<T>([&](auto m) QOMPOSE_FLATTEN {
+      Each<n * kParts>([&](auto v) QOMPOSE_FLATTEN { single[m][v] = sum[m][v]; });
+    });
+  }
+
+  /// Asks for what few tokens will read after the codes of group g, which start at w.
+  template <std::size_t T>
+  static HWY_INLINE void AskForGroup(const std::uint8_t* w, std::size_t g) {
+    constexpr bool kIsAvx2 = HWY_TARGET == HWY_AVX2;
+    // Two blocks took a fifth off the time of weights in memory on Zen 3.
+    constexpr std::size_t kAhead = !kIsAvx2 ? kBytesToAskAhead
+                                   : T == 1 ? 2 * Layout::block_bytes
+                                            : 0;
+    if (g % Layout::block_groups == 0) {
+      AskAhead<Layout::head_bytes, kAhead>(w - Layout::head_bytes);
+    }
+    // Elsewhere whoever multiplies the codes asks for them.
+    if constexpr (kIsAvx2) AskAhead<kGroupStride * Layout::column_bytes, kAhead>(w);
   }
 
   /// Scales of a group of n panels; where they are integers, these in the lanes of floats.
@@ -402,76 +426,49 @@ struct IntegerMatmul : PanelAccess<Layout, kGroupCodes> {
     });
   }
 
-  /// All columns of n panels, for the only tile there is.
+  /// All columns of n panels, for one tile.
   template <std::size_t n, std::size_t T>
-  static HWY_NOINLINE void Direct(const Arguments& shared, std::size_t p) {
+  static HWY_NOINLINE void Direct(const Arguments& shared, std::size_t p, std::size_t tile) {
     const Arguments a = shared;  // a copy, which stores of sums cannot change
     Sums<n, T> sums;
     // Sums of fields in their places hold so many products.
     constexpr std::size_t kMostColumns = std::size_t{1} << 16;
     for (std::size_t k = 0; k < a.geometry.padded_cols; k += kMostColumns) {
-      Stretch<n, T, FromPanel>(a, p, 0, k, std::min(kMostColumns, a.geometry.padded_cols - k),
+      Stretch<n, T, FromPanel>(a, p, tile, k, std::min(kMostColumns, a.geometry.padded_cols - k),
                                nullptr, sums);
     }
-    Finish<n, T>(a, p, 0, sums);
+    Finish<n, T>(a, p, tile, sums);
   }
+  /// Panels [p, last), n at a time, and tiles [first, end).
   template <std::size_t n, std::size_t T>
-  static HWY_INLINE void OneTile(const Arguments& a, std::size_t p, std::size_t last) {
-    for (; p + n <= last; p += n) Direct<n, T>(a, p);
-    if constexpr (n > 1) {
-      for (; p < last; ++p) Direct<1, T>(a, p);
+  static HWY_INLINE void Tiles(const Arguments& a, std::size_t p, std::size_t last,
+                               std::size_t first, std::size_t end) {
+    for (; p < last; p += n) {
+      for (std::size_t tile = first; tile < end; ++tile) Direct<n, T>(a, p, tile);
     }
   }
 
-  /// Columns [k, k + columns) of a panel, ready to be multiplied.
-  static HWY_INLINE void Unpack(const Arguments& a, std::size_t p, std::size_t k,
-                                std::size_t columns, std::uint8_t* out) {
-    const std::size_t end = k + columns;
-    // Codes follow each other across groups where no scales stand between them: in the whole panel
-    // or in a block.
-    std::size_t stretch = a.geometry.padded_cols;
-    if constexpr (Layout::interleaves) {
-      stretch = Layout::block_groups * a.geometry.group_stride;
-      if constexpr (kGroupCodes) stretch *= a.groups_a_scale;
-    }
-    while (k < end) {
-      const std::uint8_t* w = Access::Codes(a, p, k, k / a.geometry.group_stride);
-      const std::size_t stop = std::min(end, (k / stretch + 1) * stretch);
-      for (; k < stop; k += Layout::step, w += FromPanel::kBytes) {
-        Unroll<FromPanel::kQuads>([&](auto quad) QOMPOSE_FLATTEN {
-          Each<kParts>([&](auto part) QOMPOSE_FLATTEN {
-            Product::StoreWeights(FromPanel::template Get<decltype(quad)::value>(w, part),
-                                  out + part * 4 * N * Product::kWeightBytes);
-          });
-          out += FromStage::kBytes;
-        });
-      }
-    }
-  }
-
-  /// A block of rows of codes and n panels.
-  template <std::size_t n>
-  static HWY_NOINLINE void Block(const Arguments& shared, std::size_t p, std::size_t first_row) {
+  /// Tiles [first, end), at most kBlockTiles, and kPanels panels.
+  static HWY_NOINLINE void Block(const Arguments& shared, std::size_t p, std::size_t first,
+                                 std::size_t end) {
     const Arguments a = shared;  // a copy, which stores of sums cannot change
     using Source = std::conditional_t<kStages, FromStage, FromPanel>;
     const panel_geometry& geometry = a.geometry;
-    alignas(64) std::uint8_t stage[kStages ? n * kColumns * panel_rows * Product::kWeightBytes : 1];
-    Sums<n, kTileRows> sums[kBlockRows / kTileRows];
-    const std::size_t first_tile = first_row / kTileRows;
-    const std::size_t tiles =
-        divide_up(std::min(kBlockRows, a.n_tokens * kDigits - first_row), kTileRows);
+    alignas(64)
+        std::uint8_t stage[kStages ? kPanels * kColumns * panel_rows * Product::kWeightBytes : 1];
+    Sums<kPanels, kTileRows> sums[kBlockTiles];
     for (std::size_t k = 0; k < geometry.padded_cols; k += kColumns) {
       const std::size_t columns = std::min(kColumns, geometry.padded_cols - k);
       if constexpr (kStages) {
-        for (std::size_t j = 0; j < n; ++j) {
-          Unpack(a, p + j, k, columns, stage + j * columns * panel_rows * Product::kWeightBytes);
-        }
+        Stretch<kPanels, kTileRows, ToStage>(a, p, first, k, columns, stage, sums[0]);
       }
-      for (std::size_t t = 0; t < tiles; ++t) {
-        Stretch<n, kTileRows, Source>(a, p, first_tile + t, k, columns, stage, sums[t]);
+      for (std::size_t t = first + (kStages ? 1 : 0); t < end; ++t) {
+        Stretch<kPanels, kTileRows, Source>(a, p, t, k, columns, stage, sums[t - first]);
       }
     }
-    for (std::size_t t = 0; t < tiles; ++t) Finish<n, kTileRows>(a, p, first_tile + t, sums[t]);
+    for (std::size_t t = first; t < end; ++t) {
+      Finish<kPanels, kTileRows>(a, p, t, sums[t - first]);
+    }
   }
 };
 

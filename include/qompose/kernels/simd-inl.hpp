@@ -78,12 +78,12 @@ constexpr std::size_t kBytesToAskAhead = 8192;
 constexpr std::size_t kBytesToAskAhead = 0;
 #endif
 
-/// Asks for the bytes that stand so far behind w[0 .. kBytes).
-template <std::size_t kBytes>
+/// Asks for the bytes that stand kAhead behind w[0 .. kBytes).
+template <std::size_t kBytes, std::size_t kAhead = kBytesToAskAhead>
 HWY_INLINE void AskAhead([[maybe_unused]] const std::uint8_t* w) {
-  if constexpr (kBytesToAskAhead > 0) {
-    Unroll<divide_up(kBytes, 64)>(
-        [&](auto line) QOMPOSE_FLATTEN { hwy::Prefetch(w + kBytesToAskAhead + line * 64); });
+  if constexpr (kAhead > 0) {
+    Unroll<divide_up(kBytes, 64)>([&](auto line)
+                                      QOMPOSE_FLATTEN { hwy::Prefetch(w + kAhead + line * 64); });
   }
 }
 
