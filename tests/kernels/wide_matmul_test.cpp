@@ -28,8 +28,17 @@ using wide_weights =
                qp::quant<qp::nf4, qp::per_group<16>,
                          qp::scale<qp::quant<qp::fp8_e4m3, qp::per_channel, qp::scale<qp::fp32>>>>,
                qp::mxfp6_e3m2, qp::quant<qp::fp6_e3m2, qp::per_group<24>>, qp::codebook4_shared,
-               qp::codebook4, qp::quant<qp::codebook<13>, qp::per_group<512>>,
+               qp::codebook4, qp::codebook3, qp::quant<qp::codebook<4>, qp::per_channel>,
+               qp::quant<qp::codebook<13>, qp::per_group<512>>,
+               qp::quant<qp::codebook<16>, qp::per_group<1024>>,
+               qp::quant<qp::codebook<6>, qp::per_group<256>>,
+               qp::quant<qp::codebook<3>, qp::per_group<256>>,
                qp::quant<table5, qp::per_group<7>, qp::scale<qp::fp16>>>;
+
+/// Those of them that have a table for each row.
+using row_weights =
+    std::tuple<qp::codebook4, qp::codebook3, qp::quant<qp::codebook<4>, qp::per_channel>,
+               qp::quant<qp::codebook<16>, qp::per_group<1024>>>;
 
 /// As float_products, but each of a few sums a group is rounded, and digits that are left out
 /// take up to 2^-20 of the largest weight times the largest activation.
@@ -78,7 +87,8 @@ TEMPLATE_LIST_TEST_CASE("wide kernels: one token stays within its bound on every
   for (const std::size_t out : {1u, 15u, 16u, 33u, 64u, 65u}) {
     check_wide<TestType>(100, out, 1.0f, false);
   }
-  for (const std::size_t in : {127u, 128u, 129u, 511u, 512u, 520u, 1056u, 2100u, 4096u}) {
+  for (const std::size_t in :
+       {127u, 128u, 129u, 511u, 512u, 520u, 1056u, 2100u, 4096u, 4250u, 8300u}) {
     check_wide<TestType>(in, 18, 1.0f, in % 2 == 0);
   }
 }
@@ -135,7 +145,27 @@ TEST_CASE("wide kernels: weights of zeros alone give zeros", "[kernels][wide]") 
   check.operator()<qp::nf4_g64>();
   check.operator()<qp::mxfp6_e3m2>();
   check.operator()<qp::codebook4>();
+  check.operator()<qp::codebook3>();
+  check.operator()<qp::quant<qp::codebook<4>, qp::per_channel>>();
   check.operator()<qp::codebook4_shared>();
+}
+
+TEMPLATE_LIST_TEST_CASE("wide kernels: rows of zeros, of subnormal entries and of the largest ones",
+                        "[kernels][wide]", row_weights) {
+  // Sixteen rows share registers, not integers.
+  const std::size_t in = 1400;
+  matrix weights = random_matrix(35, in, 7);
+  for (std::size_t r = 0; r < weights.rows(); ++r) {
+    const float factor = r % 5 == 0 ? 0.0f : r % 5 == 1 ? 0x1p-22f : r % 5 == 2 ? 1e4f : 1.0f;
+    for (std::size_t c = 0; c < in; ++c) weights(r, c) *= factor;
+  }
+  const auto layer = qp::compress<qp::recipe<qp::weight<TestType>>>(weights.view());
+  for (const float factor : {1e-30f, 1.0f, 1e28f}) {
+    matrix x = random_matrix(1, in, 8);
+    for (std::size_t c = 0; c < in; ++c) x(0, c) *= factor;
+    const expected_products expected = wide_products(decoded_weights(layer.quantized()), x);
+    on_each_target([&]<class Isa>() { check_products(expected, run_on<Isa>(layer, x)); });
+  }
 }
 
 TEST_CASE("wide_image: integers stand for the values", "[packing]") {

@@ -18,6 +18,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <utility>
 
 #include "qompose/kernels/decode-inl.hpp"
 #include "qompose/kernels/fields-inl.hpp"
@@ -68,13 +69,13 @@ class CodebookRows {
   /// sums[row][N lanes] += w x for all rows of the panel.
   /// @param x  numbers of all steps, so N more than there are columns at most
   HWY_INLINE void MultiplyAdd(const float* codebooks, const float* x, float* sums) const {
-    // Rows that share a load of activations, and do not wait for each other's additions.
-    constexpr std::size_t kRows = 4;
+    // Rows that share a load of activations, and do not wait for each other's additions: as many as
+    // have registers.
+    constexpr std::size_t kRows = kIsPaired ? 8 : 4;
     // Codes are read in bursts, between which memory would have nothing to do.
     constexpr std::size_t kBytesAhead = N * Layout::column_bytes / (panel_rows / kRows);
     for (std::size_t r = 0; r < panel_rows; r += kRows) {
-      const Table table[kRows] = {TableOf(codebooks, r), TableOf(codebooks, r + 1),
-                                  TableOf(codebooks, r + 2), TableOf(codebooks, r + 3)};
+      const auto table = Tables(codebooks, r, std::make_index_sequence<kRows>());
       VF sum[kRows];
       Unroll<kRows>([&](auto i) QOMPOSE_FLATTEN { sum[i] = hn::LoadU(DF(), sums + (r + i) * N); });
       for (std::size_t s = 0; s < steps_; ++s) {
@@ -113,6 +114,13 @@ class CodebookRows {
 
   static HWY_INLINE Table TableOf(const float* codebooks, std::size_t row) {
     return Table(codebooks + row * Layout::codebook_floats);
+  }
+
+  /// Those of rows [row, row + sizeof...(i)).
+  template <std::size_t... i>
+  static HWY_INLINE std::array<Table, sizeof...(i)> Tables(const float* codebooks, std::size_t row,
+                                                           std::index_sequence<i...>) {
+    return {TableOf(codebooks, row + i)...};
   }
 
   /// Codes of N columns of a row in the low bits of lanes; above are others.

@@ -39,20 +39,26 @@ struct Fields {
   template <std::size_t quad>
   static HWY_INLINE UBytes Get(const std::uint8_t* unit, std::size_t part) {
     const std::uint8_t* at = unit + part * 4 * N;
+    return From<quad>([at](std::size_t block)
+                          QOMPOSE_FLATTEN { return LoadBytes(at + block * 64); });
+  }
+  /// The same from what `load` makes of the number of a block of the unit.
+  template <std::size_t quad, class Load>
+  static HWY_INLINE UBytes From(Load&& load) {
     if constexpr (Layout::width == code_width::byte) {
-      return LoadBytes(at + quad * 64);
+      return load(quad);
     } else {
       constexpr int kBits = Layout::element::bits;
       constexpr int kFour = kBits & 4;
       constexpr int kTwo = kBits & 2;
       if constexpr (kBits == 4 || kBits == 2 || kBits == 1) {
-        return Plane<detail::field_plane<kBits, 0, Layout::step>, quad>(at);
+        return Plane<detail::field_plane<kBits, 0, Layout::step>, quad>(load);
       } else if constexpr (kFour != 0 && kTwo != 0) {
-        return OrBytes(Plane<detail::field_plane<4, 0, Layout::step>, quad>(at),
-                       Plane<detail::field_plane<2, 4, Layout::step>, quad>(at));
+        return OrBytes(Plane<detail::field_plane<4, 0, Layout::step>, quad>(load),
+                       Plane<detail::field_plane<2, 4, Layout::step>, quad>(load));
       } else {
-        return OrBytes(Plane<detail::field_plane<kFour + kTwo, 0, Layout::step>, quad>(at),
-                       Plane<detail::field_plane<1, kFour + kTwo, Layout::step>, quad>(at));
+        return OrBytes(Plane<detail::field_plane<kFour + kTwo, 0, Layout::step>, quad>(load),
+                       Plane<detail::field_plane<1, kFour + kTwo, Layout::step>, quad>(load));
       }
     }
   }
@@ -71,11 +77,12 @@ struct Fields {
   }
 
  private:
-  template <class P, std::size_t quad>
-  static HWY_INLINE UBytes Plane(const std::uint8_t* unit) {
-    constexpr std::size_t kBlock = 4 * quad / P::columns_a_block;
+  template <class P, std::size_t quad, class Load>
+  static HWY_INLINE UBytes Plane(Load&& load) {
+    static_assert(P::begin % 64 == 0);
+    constexpr std::size_t kBlock = P::begin / 64 + 4 * quad / P::columns_a_block;
     constexpr int kShift = P::shift(4 * quad) - P::low_bit;
-    return ShiftAndMask<kShift, P::mask << P::low_bit>(LoadBytes(unit + P::begin + kBlock * 64));
+    return ShiftAndMask<kShift, P::mask << P::low_bit>(load(kBlock));
   }
 };
 

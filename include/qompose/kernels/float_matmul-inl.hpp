@@ -150,6 +150,9 @@ struct FloatMatmul : PanelAccess<Layout> {
     alignas(64) float sums[panel_rows * N] = {};
     for (std::size_t g = 0; g < a.geometry.groups; ++g) {
       std::size_t k = g * a.geometry.group_stride;
+      const float* codebooks = Access::Codebooks(a, p, g);
+      AskAhead<panel_rows * Layout::codebook_floats * sizeof(float)>(
+          reinterpret_cast<const std::uint8_t*>(codebooks));
       for (const std::size_t end = k + Access::GroupColumns(a, g); k < end;) {
         const std::size_t columns = std::min(Rows::kMostColumns, end - k);
         const float* numbers = x + k;
@@ -159,7 +162,7 @@ struct FloatMatmul : PanelAccess<Layout> {
           std::fill_n(padded + columns, N - columns % N, 0.0f);
         }
         const Rows rows(Access::Codes(a, p, k, g), columns);
-        rows.MultiplyAdd(Access::Codebooks(a, p, g), numbers, sums);
+        rows.MultiplyAdd(codebooks, numbers, sums);
         k += columns;
       }
     }
