@@ -183,12 +183,10 @@ struct DotColumns {
         each_sum([&](std::size_t m, std::size_t v)
                      QOMPOSE_FLATTEN { chain[c][m][v] = c == 0 ? start(m, v) : hn::Zero(DI()); });
       });
-      // Few rows of codes wait for memory. Only one row and whole bytes of long groups are so
-      // little work that the processor's own prefetchers keep up.
-      constexpr bool kAsksAhead =
-          Source::kKeeps ||
-          (T <= 4 && n == 1 && !Source::kIsStaged &&
-           (Layout::width != code_width::byte || Layout::most_group_columns <= 64 || T > 1));
+      // Only one row and whole bytes of long groups are so little work that the processor's own
+      // prefetchers keep up.
+      constexpr bool kAsksAhead = !Source::kIsStaged && (Layout::width != code_width::byte ||
+                                                         Layout::most_group_columns <= 64 || T > 1);
       const auto add_units = [&](auto count) QOMPOSE_FLATTEN {
         Unroll<decltype(count)::value>([&](auto u) QOMPOSE_FLATTEN {
           if constexpr (kAsksAhead) {
@@ -238,8 +236,8 @@ struct DotColumns {
     } else {
       // Weights in memory took a sixth less time on Zen 3 with lines asked for ahead, one at a
       // time. Whoever multiplies short groups asks for them himself.
-      constexpr bool kAsksAhead = HWY_TARGET == HWY_AVX2 && T == 1 && n == 1 &&
-                                  !Source::kIsStaged && Layout::most_group_columns > 32;
+      constexpr bool kAsksAhead = HWY_TARGET == HWY_AVX2 && n == 1 && !Source::kIsStaged &&
+                                  (T == 1 || Source::kKeeps) && Layout::most_group_columns > 64;
       constexpr std::size_t kAhead = 1280;
       // A power of two, so that runs end where groups do, of which none is longer than this.
       constexpr std::size_t kMost =

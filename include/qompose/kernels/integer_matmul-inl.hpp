@@ -249,7 +249,9 @@ struct IntegerMatmul : PanelAccess<Layout, kGroupCodes> {
     const auto multiply = [&](std::size_t count, VI(&sum)[T][n * kParts]) QOMPOSE_FLATTEN {
       const std::uint8_t* w = stage;
       if constexpr (!Source::kIsStaged) w = Access::Codes(a, p, g * kGroupStride, g);
-      if constexpr (n == 1 && T <= kFewRows && !Source::kIsStaged) AskForGroup<T>(w, g);
+      if constexpr (!Source::kIsStaged) {
+        Each<n>([&](auto j) QOMPOSE_FLATTEN { AskForGroup(w + j * panel_bytes, g); });
+      }
       Columns::template Multiply<n, T, Source>(
           w, panel_bytes, x, count,
           [&](std::size_t m, std::size_t) QOMPOSE_FLATTEN { return hn::Set(DI(), start[m]); }, sum,
@@ -279,14 +281,11 @@ struct IntegerMatmul : PanelAccess<Layout, kGroupCodes> {
     });
   }
 
-  /// Asks for what few tokens will read after the codes of group g, which start at w.
-  template <std::size_t T>
+  /// Asks for what will be read after the codes of group g, which start at w.
   static HWY_INLINE void AskForGroup(const std::uint8_t* w, std::size_t g) {
     constexpr bool kIsAvx2 = HWY_TARGET == HWY_AVX2;
-    // Two blocks took a fifth off the time of weights in memory on Zen 3.
-    constexpr std::size_t kAhead = !kIsAvx2 ? kBytesToAskAhead
-                                   : T == 1 ? 2 * Layout::block_bytes
-                                            : 0;
+    // Two blocks took a fifth off the time of one token and weights in memory on Zen 3.
+    constexpr std::size_t kAhead = kIsAvx2 ? 2 * Layout::block_bytes : kBytesToAskAhead;
     if (g % Layout::block_groups == 0) {
       AskAhead<Layout::head_bytes, kAhead>(w - Layout::head_bytes);
     }
