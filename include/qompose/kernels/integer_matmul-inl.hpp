@@ -77,7 +77,7 @@ struct IntegerMatmul : PanelAccess<Layout, kGroupCodes> {
   // for more. Up to kFewTiles, each tile unpacks for itself, which hides behind products that are
   // one instruction.
 #if HWY_ARCH_X86 && HWY_TARGET <= HWY_AVX3
-  static constexpr std::size_t kPanels = 2, kTokens = 8, kMostRows = 128, kFewTiles = 4;
+  static constexpr std::size_t kPanels = 2, kTokens = 8, kMostRows = 128, kFewTiles = 8;
 #elif HWY_ARCH_X86 && HWY_TARGET == HWY_AVX2
   static constexpr std::size_t kPanels = 1, kTokens = 4, kMostRows = 64, kFewTiles = 2;
 #elif HWY_ARCH_ARM_A64
