@@ -21,7 +21,7 @@ using with_a8 = qp::recipe<qp::weight<Spec>, qp::activation<qp::a8_token>>;
 /// one group and several, offsets.
 using integer_recipes = std::tuple<
     qp::w8a8, with_a8<qp::quant<qp::int4, qp::per_channel>>, qp::w4a8_g32, qp::w4a8_minimum_g32,
-    with_a8<qp::quant<qp::int4, qp::per_group<7>>>,
+    with_a8<qp::quant<qp::int4, qp::per_group<7>>>, with_a8<qp::quant<qp::int4, qp::per_group<23>>>,
     with_a8<qp::quant<qp::uint8, qp::per_group<1000>, qp::scale<qp::fp32>, qp::zero<qp::uint8>>>,
     qp::w4a8_g32_hadamard>;
 

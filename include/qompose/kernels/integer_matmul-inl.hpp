@@ -108,10 +108,10 @@ struct IntegerMatmul : PanelAccess<Layout, kGroupCodes> {
   static constexpr bool kUsesStage = Source::kIsStaged || Source::kKeeps;
 
   /// Whether groups follow each other without a branch: those of a few columns took as long to find
-  /// as to multiply.
+  /// as to multiply. Stretches of columns must not cut them.
   static constexpr std::size_t kGroupStride = round_up(Layout::most_group_columns, Layout::step);
-  static constexpr bool kHasShortGroups =
-      Layout::interleaves && kScalesSums && !kGroupCodes && kGroupStride <= 64;
+  static constexpr bool kHasShortGroups = Layout::interleaves && kScalesSums && !kGroupCodes &&
+                                          kGroupStride <= 64 && kColumns % kGroupStride == 0;
 
   /// Rows of codes in each tile of a product of so many tokens.
   static constexpr std::size_t TileTokens(std::size_t n_tokens) {
@@ -248,8 +248,8 @@ struct IntegerMatmul : PanelAccess<Layout, kGroupCodes> {
     const std::int32_t* start = a.x.corrections + (tile * a.geometry.groups + g) * T;
     const auto multiply = [&](std::size_t count, VI(&sum)[T][n * kParts]) QOMPOSE_FLATTEN {
       const std::uint8_t* w = stage;
-      if constexpr (!Source::kIsStaged) w = Access::Codes(a, p, g * kGroupStride, g);
       if constexpr (!Source::kIsStaged) {
+        w = Access::Codes(a, p, g * kGroupStride, g);
         Each<n>([&](auto j) QOMPOSE_FLATTEN { AskForGroup(w + j * panel_bytes, g); });
       }
       Columns::template Multiply<n, T, Source>(
