@@ -145,14 +145,16 @@ struct DotColumns {
   }
 
   /// sum[m][v] = start(m, v) + the dot products of `columns` columns.
-  /// @param stage  where they are kept, if `Source` keeps them
+  /// @param stage    where they are kept, if `Source` keeps them
+  /// @param further  how much further on than others weights are asked for
   ///
   /// Units follow each other without a branch where that helps: short loops spend their time on
   /// moving sums between registers.
   template <std::size_t n, std::size_t T, class Source, class Start>
   static HWY_INLINE void Multiply(const std::uint8_t* w, std::size_t panel_bytes,
                                   const std::int8_t* x, std::size_t columns, Start&& start,
-                                  VI (&sum)[T][n * kParts], Stage stage = {}) {
+                                  VI (&sum)[T][n * kParts], Stage stage = {},
+                                  std::size_t further = 0) {
     using Partial = typename Product::Partial;
     constexpr std::size_t kV = n * kParts;
     constexpr std::size_t kQuads = Source::kQuads;
@@ -191,7 +193,7 @@ struct DotColumns {
         Unroll<decltype(count)::value>([&](auto u) QOMPOSE_FLATTEN {
           if constexpr (kAsksAhead) {
             Unroll<n>([&](auto j) QOMPOSE_FLATTEN {
-              AskAhead<Source::kBytes>(w + j * panel_bytes + u * Source::kBytes);
+              AskAhead<Source::kBytes>(w + j * panel_bytes + further + u * Source::kBytes);
             });
           }
           if constexpr (kInPlace) {

@@ -215,7 +215,7 @@ struct IntegerMatmul : PanelAccess<Layout, kGroupCodes> {
             [&](std::size_t m, std::size_t v) QOMPOSE_FLATTEN {
               return k == group_begin ? hn::Set(DI(), a.x.corrections[at + m]) : sums.group[m][v];
             },
-            sum, {stage, stage_bytes});
+            sum, {stage, stage_bytes}, Source::kIsStaged ? 0 : Further<n>(a, p, w));
         if constexpr (kUsesStage<Source>) stage += count * kBytesAColumn;
         x += count / 4 * T * kCodeBytes;
         k = stop;
@@ -248,14 +248,16 @@ struct IntegerMatmul : PanelAccess<Layout, kGroupCodes> {
     const std::int32_t* start = a.x.corrections + (tile * a.geometry.groups + g) * T;
     const auto multiply = [&](std::size_t count, VI(&sum)[T][n * kParts]) QOMPOSE_FLATTEN {
       const std::uint8_t* w = stage;
+      std::size_t further = 0;
       if constexpr (!Source::kIsStaged) {
         w = Access::Codes(a, p, g * kGroupStride, g);
-        Each<n>([&](auto j) QOMPOSE_FLATTEN { AskForGroup(w + j * panel_bytes, g); });
+        further = Further<n>(a, p, w);
+        Each<n>([&](auto j) QOMPOSE_FLATTEN { AskForGroup(w + j * panel_bytes + further, g); });
       }
       Columns::template Multiply<n, T, Source>(
           w, panel_bytes, x, count,
           [&](std::size_t m, std::size_t) QOMPOSE_FLATTEN { return hn::Set(DI(), start[m]); }, sum,
-          {stage, stage_bytes});
+          {stage, stage_bytes}, further);
     };
     const auto add_group = [&](const VI(&sum)[T][n * kParts]) QOMPOSE_FLATTEN {
       VF scale[n * kParts];
@@ -279,6 +281,15 @@ struct IntegerMatmul : PanelAccess<Layout, kGroupCodes> {
     Each<T>([&](auto m) QOMPOSE_FLATTEN {
       Each<n * kParts>([&](auto v) QOMPOSE_FLATTEN { single[m][v] = sum[m][v]; });
     });
+  }
+
+  /// How much further on what follows codes at w is: near the end of n panels the next n follow,
+  /// not those that are read beside.
+  template <std::size_t n>
+  static HWY_INLINE std::size_t Further(const Arguments& a, std::size_t p, const std::uint8_t* w) {
+    const std::size_t bytes = a.weights.panel_bytes;
+    const std::uint8_t* end = a.weights.panels + (p + 1) * bytes;
+    return static_cast<std::size_t>(end - w) > kBytesToAskAhead ? 0 : (n - 1) * bytes;
   }
 
   /// Asks for what will be read after the codes of group g, which start at w.
@@ -432,9 +443,14 @@ struct IntegerMatmul : PanelAccess<Layout, kGroupCodes> {
     Sums<n, T> sums;
     // Sums of fields in their places hold so many products.
     constexpr std::size_t kMostColumns = std::size_t{1} << 16;
-    for (std::size_t k = 0; k < a.geometry.padded_cols; k += kMostColumns) {
-      Stretch<n, T, FromPanel>(a, p, tile, k, std::min(kMostColumns, a.geometry.padded_cols - k),
-                               nullptr, sums);
+    // Those of a row without groups end where what follows is elsewhere.
+    constexpr std::size_t kLast = kBytesToAskAhead / Layout::column_bytes;
+    for (std::size_t k = 0; k < a.geometry.padded_cols;) {
+      const std::size_t left = a.geometry.padded_cols - k;
+      const std::size_t rest = n > 1 && IsSingle(a) && left > kLast ? kLast : 0;
+      const std::size_t columns = std::min(kMostColumns, left - rest);
+      Stretch<n, T, FromPanel>(a, p, tile, k, columns, nullptr, sums);
+      k += columns;
     }
     Finish<n, T>(a, p, tile, sums);
   }
