@@ -19,9 +19,8 @@ WEIGHTS = {
     "two_level": r"quant<qompose::uint_n<4>, qompose::per_group<128ul>, "
     r"qompose::scale<qompose::progressive",
 }
-# Members that are called for one token and for many: the first have panels and tokens for arguments,
-# the second panels.
-MEMBERS = {"n:1": r"\w+<\d+ul, 1ul[^()]*>", "n:128": r"Block\w*<[^()]*>"}
+# Members that are called for one token and for many: the first have panels and tokens for arguments.
+MEMBERS = {"n:1": r"\w+<\d+ul, 1ul[^()]*>", "n:128": r"Block"}
 HAND = {"n:1": "token", "n:128": "tokens"}
 # Dot products, the best first: a loop with one of them uses the others for sums alone.
 DOTS = ["vpdpbusd", "vpmaddubsw", "vpmaddwd"]
