@@ -36,6 +36,15 @@ TEMPLATE_LIST_TEST_CASE("kernels: planes, tables and levels of scales on every t
   for (const product_shape& s : few_shapes) check_on_each_target<TestType>(s);
 }
 
+using rows_of_planes =
+    std::tuple<with_codes<qp::w3_channel>, with_codes<qp::quant<qp::int_n<5>, qp::per_channel>>,
+               with_codes<qp::quant<qp::int_n<6>, qp::per_channel>>>;
+
+TEMPLATE_LIST_TEST_CASE("kernels: rows of several planes in one group on every target",
+                        "[kernels][planes]", rows_of_planes) {
+  for (const std::size_t n : {1u, 5u, 40u, 70u}) check_on_each_target<TestType>({n, 2100, 34});
+}
+
 TEMPLATE_LIST_TEST_CASE("kernels: short groups of very long rows on every target",
                         "[kernels][planes]", short_groups) {
   check_on_each_target<TestType>({1, 66'000, 17});

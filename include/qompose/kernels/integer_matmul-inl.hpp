@@ -443,8 +443,9 @@ struct IntegerMatmul : PanelAccess<Layout, kGroupCodes> {
     Sums<n, T> sums;
     // Sums of fields in their places hold so many products.
     constexpr std::size_t kMostColumns = std::size_t{1} << 16;
-    // Those of a row without groups end where what follows is elsewhere.
-    constexpr std::size_t kLast = kBytesToAskAhead / Layout::column_bytes;
+    // Those of a row without groups end where what follows is elsewhere, in whole units.
+    constexpr std::size_t kLast =
+        kBytesToAskAhead / Layout::column_bytes / Layout::step * Layout::step;
     for (std::size_t k = 0; k < a.geometry.padded_cols;) {
       const std::size_t left = a.geometry.padded_cols - k;
       const std::size_t rest = n > 1 && IsSingle(a) && left > kLast ? kLast : 0;
