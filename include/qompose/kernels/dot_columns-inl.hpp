@@ -11,8 +11,6 @@
 #define QOMPOSE_KERNELS_DOT_COLUMNS_INL_HPP_
 #endif
 
-#include <hwy/cache_control.h>
-
 #include <algorithm>
 #include <bit>
 #include <cstddef>
@@ -129,6 +127,7 @@ struct DotColumns {
     });
   }
 
+  /// The place of the columns after so many quads.
   template <class Source, std::size_t quads>
   static HWY_INLINE Stage After(Stage stage) {
     if constexpr (Source::kKeeps) stage.at += quads * FromStage::kBytes;
@@ -257,11 +256,7 @@ struct DotColumns {
         }
         for (std::size_t i = 0; i < times; ++i, w += count * Source::kBytes, x += count * kCodes) {
           Unroll<decltype(count)::value>([&](auto u) QOMPOSE_FLATTEN {
-            if constexpr (kAsks) {
-              Unroll<Source::kBytes / 64>([&](auto line) QOMPOSE_FLATTEN {
-                hwy::Prefetch(w + u * Source::kBytes + line * 64 + kAhead);
-              });
-            }
+            if constexpr (kAsks) AskAhead<Source::kBytes, kAhead>(w + u * Source::kBytes);
             Unroll<kQuads>([&](auto quad) QOMPOSE_FLATTEN {
               constexpr bool kStarts = decltype(count)::value > 1 && u + quad == 0;
               AddQuad<n, T, Source, decltype(quad)::value, kStarts>(

@@ -104,6 +104,8 @@ struct IntegerMatmul : PanelAccess<Layout, kGroupCodes> {
   /// Columns unpacked at a time, and tiles that meet them.
   static constexpr std::size_t kColumns = kStages ? 1024 / Product::kWeightBytes : 4096;
   static constexpr std::size_t kBlockTiles = kMostRows / kTileRows;
+  /// Bytes of a column unpacked.
+  static constexpr std::size_t kStageBytes = FromStage::kBytes / 4;
   template <class Source>
   static constexpr bool kUsesStage = Source::kIsStaged || Source::kKeeps;
 
@@ -181,53 +183,17 @@ struct IntegerMatmul : PanelAccess<Layout, kGroupCodes> {
   static HWY_INLINE void Stretch(const Arguments& a, std::size_t p, std::size_t tile, std::size_t k,
                                  std::size_t columns, std::uint8_t* stage, Sums<n, T>& sums) {
     constexpr std::size_t kV = n * kParts;
-    constexpr std::size_t kBytesAColumn = FromStage::kBytes / 4;
-    const std::size_t stage_bytes = columns * kBytesAColumn;
-    const std::size_t panel_bytes = Source::kIsStaged ? stage_bytes : a.weights.panel_bytes;
-    const panel_geometry& geometry = a.geometry;
     const auto* x = reinterpret_cast<const std::int8_t*>(a.x.values) +
-                    (tile * geometry.padded_cols + k) / 4 * T * kCodeBytes;
-    std::size_t g = k / geometry.group_stride;
+                    (tile * a.geometry.padded_cols + k) / 4 * T * kCodeBytes;
     // Here rather than in memory, through which sums would go once a group.
     VF total[T][kV];
-    VF scale[kV];
     Each<kV>([&](auto v) QOMPOSE_FLATTEN {
-      scale[v] = hn::Zero(DF());
       Each<T>([&](auto m) QOMPOSE_FLATTEN { total[m][v] = sums.total[m][v]; });
     });
-    const std::size_t end = k + columns;
     if constexpr (kHasShortGroups) {
-      ShortGroups<n, T, Source>(a, p, tile, g, columns, x, stage, sums.group, total);
+      ShortGroups<n, T, Source>(a, p, tile, k, columns, x, stage, sums.group, total);
     } else {
-      for (; k < end; ++g) {
-        const std::size_t group_begin = g * geometry.group_stride;
-        const std::size_t group_end = group_begin + Access::GroupColumns(a, g);
-        const std::size_t count = std::min(end, group_end) - k;
-        const std::size_t stop = k + count;
-        const std::size_t at = (tile * geometry.groups + g) * T;
-        const std::uint8_t* w = Source::kIsStaged ? stage : Access::Codes(a, p, k, g);
-        // Scales that stand before the codes are read before them, in the order of memory.
-        constexpr bool kScaleFirst = Layout::interleaves && T == kDigits && !Source::kIsStaged;
-        if constexpr (kScaleFirst) LoadScales<n>(a, p, g, scale);
-        VI sum[T][kV] = {};
-        Columns::template Multiply<n, T, Source>(
-            w, panel_bytes, x, count,
-            [&](std::size_t m, std::size_t v) QOMPOSE_FLATTEN {
-              return k == group_begin ? hn::Set(DI(), a.x.corrections[at + m]) : sums.group[m][v];
-            },
-            sum, {stage, stage_bytes}, Source::kIsStaged ? 0 : Further<n>(a, p, w));
-        if constexpr (kUsesStage<Source>) stage += count * kBytesAColumn;
-        x += count / 4 * T * kCodeBytes;
-        k = stop;
-        if (stop < group_end || IsSingle(a)) {
-          Each<T>([&](auto m) QOMPOSE_FLATTEN {
-            Each<kV>([&](auto v) QOMPOSE_FLATTEN { sums.group[m][v] = sum[m][v]; });
-          });
-        } else {
-          if constexpr (!kScaleFirst) LoadScales<n>(a, p, g, scale);
-          AddGroup<n, T>(a, p, tile, g, sum, scale, total);
-        }
-      }
+      AnyGroups<n, T, Source>(a, p, tile, k, columns, x, stage, sums.group, total);
     }
     if (!IsSingle(a)) {
       Each<T>([&](auto m) QOMPOSE_FLATTEN {
@@ -236,15 +202,57 @@ struct IntegerMatmul : PanelAccess<Layout, kGroupCodes> {
     }
   }
 
-  /// total += groups from group g on, of `columns` columns, for the codes of T tokens at x; the
-  /// sums of the only group there is stay integers, in `single`.
+  /// total += the groups of columns [k, k + columns) for the codes of T tokens at x; the sums of a
+  /// group that ends elsewhere, or of the only one, stay integers, in `group`.
+  template <std::size_t n, std::size_t T, class Source>
+  static HWY_INLINE void AnyGroups(const Arguments& a, std::size_t p, std::size_t tile,
+                                   std::size_t k, std::size_t columns, const std::int8_t* x,
+                                   std::uint8_t* stage, VI (&group)[T][n * kParts],
+                                   VF (&total)[T][n * kParts]) {
+    constexpr std::size_t kV = n * kParts;
+    const std::size_t stage_bytes = columns * kStageBytes;
+    const std::size_t panel_bytes = Source::kIsStaged ? stage_bytes : a.weights.panel_bytes;
+    const std::size_t end = k + columns;
+    for (std::size_t g = k / a.geometry.group_stride; k < end; ++g) {
+      const std::size_t group_begin = g * a.geometry.group_stride;
+      const std::size_t group_end = group_begin + Access::GroupColumns(a, g);
+      const std::size_t count = std::min(end, group_end) - k;
+      const std::size_t at = (tile * a.geometry.groups + g) * T;
+      const std::uint8_t* w = Source::kIsStaged ? stage : Access::Codes(a, p, k, g);
+      // Scales that stand before the codes are read before them, in the order of memory.
+      constexpr bool kScaleFirst = Layout::interleaves && T == kDigits && !Source::kIsStaged;
+      VF scale[kV];
+      if constexpr (kScaleFirst) LoadScales<n>(a, p, g, scale);
+      VI sum[T][kV] = {};
+      Columns::template Multiply<n, T, Source>(
+          w, panel_bytes, x, count,
+          [&](std::size_t m, std::size_t v) QOMPOSE_FLATTEN {
+            return k == group_begin ? hn::Set(DI(), a.x.corrections[at + m]) : group[m][v];
+          },
+          sum, {stage, stage_bytes}, Source::kIsStaged ? 0 : Further<n>(a, p, w));
+      if constexpr (kUsesStage<Source>) stage += count * kStageBytes;
+      x += count / 4 * T * kCodeBytes;
+      k += count;
+      if (k < group_end || IsSingle(a)) {
+        Each<T>([&](auto m) QOMPOSE_FLATTEN {
+          Each<kV>([&](auto v) QOMPOSE_FLATTEN { group[m][v] = sum[m][v]; });
+        });
+      } else {
+        if constexpr (!kScaleFirst) LoadScales<n>(a, p, g, scale);
+        AddGroup<n, T>(a, p, tile, g, sum, scale, total);
+      }
+    }
+  }
+
+  /// The same where stretches of columns hold whole groups.
   template <std::size_t n, std::size_t T, class Source>
   static HWY_INLINE void ShortGroups(const Arguments& a, std::size_t p, std::size_t tile,
-                                     std::size_t g, std::size_t columns, const std::int8_t* x,
-                                     std::uint8_t* stage, VI (&single)[T][n * kParts],
+                                     std::size_t k, std::size_t columns, const std::int8_t* x,
+                                     std::uint8_t* stage, VI (&group)[T][n * kParts],
                                      VF (&total)[T][n * kParts]) {
-    const std::size_t stage_bytes = columns * (FromStage::kBytes / 4);
+    const std::size_t stage_bytes = columns * kStageBytes;
     const std::size_t panel_bytes = Source::kIsStaged ? stage_bytes : a.weights.panel_bytes;
+    std::size_t g = k / kGroupStride;
     const std::int32_t* start = a.x.corrections + (tile * a.geometry.groups + g) * T;
     const auto multiply = [&](std::size_t count, VI(&sum)[T][n * kParts]) QOMPOSE_FLATTEN {
       const std::uint8_t* w = stage;
@@ -270,7 +278,7 @@ struct IntegerMatmul : PanelAccess<Layout, kGroupCodes> {
       multiply(kGroupStride, sum);
       add_group(sum);
       x += kGroupStride / 4 * T * kCodeBytes;
-      if constexpr (kUsesStage<Source>) stage += kGroupStride * (FromStage::kBytes / 4);
+      if constexpr (kUsesStage<Source>) stage += kGroupStride * kStageBytes;
       start += T;
       ++g;
     }
@@ -279,7 +287,7 @@ struct IntegerMatmul : PanelAccess<Layout, kGroupCodes> {
     multiply(columns, sum);
     if (!IsSingle(a)) return add_group(sum);
     Each<T>([&](auto m) QOMPOSE_FLATTEN {
-      Each<n * kParts>([&](auto v) QOMPOSE_FLATTEN { single[m][v] = sum[m][v]; });
+      Each<n * kParts>([&](auto v) QOMPOSE_FLATTEN { group[m][v] = sum[m][v]; });
     });
   }
 

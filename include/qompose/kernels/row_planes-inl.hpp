@@ -11,8 +11,6 @@
 #define QOMPOSE_KERNELS_ROW_PLANES_INL_HPP_
 #endif
 
-#include <hwy/cache_control.h>
-
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
@@ -23,6 +21,7 @@
 #include "qompose/kernels/fields-inl.hpp"
 #include "qompose/kernels/row_tables-inl.hpp"
 #include "qompose/kernels/simd-inl.hpp"
+#include "qompose/kernels/transpose-inl.hpp"
 
 #if !QOMPOSE_PLAIN_TARGET
 QOMPOSE_BEFORE_NAMESPACE();
@@ -146,24 +145,15 @@ class RowPlanes {
   template <std::size_t first, class Count>
   static HWY_INLINE void AddChunk(Sums (&sums)[2], const std::uint8_t* w, Count units,
                                   const std::int8_t* x) {
-    const hn::Repartition<std::int64_t, DF> pairs;
     UBytes blocks[2][kUnitBlocks];
     Unroll<kUnitBlocks>([&](auto b) QOMPOSE_FLATTEN {
       VI words[4];
       Unroll<4>([&](auto u) QOMPOSE_FLATTEN {
         words[u] = u < units ? AsWords(LoadBytes(w + u * kUnitBytes + b * 64)) : hn::Zero(DI());
       });
-      const auto both = [&](std::size_t u) QOMPOSE_FLATTEN {
-        if constexpr (first == 0) {
-          return hn::BitCast(pairs, hn::InterleaveLower(DI(), words[u], words[u + 1]));
-        } else {
-          return hn::BitCast(pairs, hn::InterleaveUpper(DI(), words[u], words[u + 1]));
-        }
-      };
-      const auto low = both(0);
-      const auto high = both(2);
-      blocks[0][b] = hn::BitCast(DU8(), hn::InterleaveLower(pairs, low, high));
-      blocks[1][b] = hn::BitCast(DU8(), hn::InterleaveUpper(pairs, low, high));
+      TransposeBlocks(DI(), words);
+      Unroll<2>([&](auto s)
+                    QOMPOSE_FLATTEN { blocks[s][b] = hn::BitCast(DU8(), words[first + s]); });
     });
     Unroll<kFields>([&](auto quad) QOMPOSE_FLATTEN {
       Bytes digits[3];
@@ -184,16 +174,14 @@ class RowPlanes {
     Sums sums[2] = {Sums(tables.tables[set]), Sums(tables.tables[set + 1])};
     const std::uint8_t* at = w + part * 4 * N;
     // What the next stretch reads is asked for by all sets of this one.
-    constexpr std::size_t kAhead = kStretchColumns * Layout::column_bytes;
+    constexpr std::size_t kAhead =
+        kBytesToAskAhead > 0 ? kStretchColumns * Layout::column_bytes : 0;
     constexpr std::size_t kAsked = 2 * 4 * kUnitBytes / kRowSets;
-    const std::uint8_t* next = w + kAhead + set / 2 * (columns / kChunkColumns) * kAsked;
+    const std::uint8_t* next = w + set / 2 * (columns / kChunkColumns) * kAsked;
     std::size_t k = 0;
     for (; k + kChunkColumns <= columns; k += kChunkColumns) {
-      if constexpr (kBytesToAskAhead > 0) {
-        Unroll<divide_up(kAsked, 64)>([&](auto line)
-                                          QOMPOSE_FLATTEN { hwy::Prefetch(next + line * 64); });
-        next += kAsked;
-      }
+      AskAhead<kAsked, kAhead>(next);
+      next += kAsked;
       AddChunk<first>(sums, at, std::integral_constant<std::size_t, 4>(), x);
       at += 4 * kUnitBytes;
       x += Tile::kChunkBytes;

@@ -15,6 +15,7 @@
 #include <cstdint>
 
 #include "qompose/kernels/simd-inl.hpp"
+#include "qompose/kernels/transpose-inl.hpp"
 #include "qompose/packing/wide_image.hpp"
 
 #if !QOMPOSE_PLAIN_TARGET
@@ -36,19 +37,6 @@ HWY_INLINE VI FirstOfBlocks(std::int32_t number) {
   alignas(64) static constexpr std::int32_t kFirst[16] = {-1, 0, 0, 0, -1, 0, 0, 0,
                                                           -1, 0, 0, 0, -1, 0, 0, 0};
   return hn::And(hn::Set(DI(), number), hn::Load(DI(), kFirst));
-}
-
-/// Four vectors of four lanes a block, transposed in each block.
-HWY_INLINE void TransposeBlocks(VI (&v)[4]) {
-  const hn::Repartition<std::int64_t, DI> pairs;
-  const auto low01 = hn::BitCast(pairs, hn::InterleaveLower(DI(), v[0], v[1]));
-  const auto high01 = hn::BitCast(pairs, hn::InterleaveUpper(DI(), v[0], v[1]));
-  const auto low23 = hn::BitCast(pairs, hn::InterleaveLower(DI(), v[2], v[3]));
-  const auto high23 = hn::BitCast(pairs, hn::InterleaveUpper(DI(), v[2], v[3]));
-  v[0] = hn::BitCast(DI(), hn::InterleaveLower(pairs, low01, low23));
-  v[1] = hn::BitCast(DI(), hn::InterleaveUpper(pairs, low01, low23));
-  v[2] = hn::BitCast(DI(), hn::InterleaveLower(pairs, high01, high23));
-  v[3] = hn::BitCast(DI(), hn::InterleaveUpper(pairs, high01, high23));
 }
 
 /// The integers of the rows of a panel, each relative to the largest entry of its row, as three
@@ -93,7 +81,7 @@ struct RowTables {
         const VI integers = hn::NearestInt(hn::Mul(entries[q], factor));
         bytes[q] = AsWords(hn::TableLookupBytes(hn::BitCast(DU8(), to_bytes(integers)), by_table));
       });
-      TransposeBlocks(bytes);
+      TransposeBlocks(DI(), bytes);
       Unroll<kCount>(
           [&](auto t) QOMPOSE_FLATTEN { StoreBytes(hn::BitCast(DU8(), bytes[t]), tables[s][t]); });
     }

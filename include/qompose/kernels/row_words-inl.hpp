@@ -21,6 +21,7 @@
 #include "qompose/kernels/dot-inl.hpp"
 #include "qompose/kernels/row_tables-inl.hpp"
 #include "qompose/kernels/simd-inl.hpp"
+#include "qompose/kernels/transpose-inl.hpp"
 
 #if HWY_ARCH_X86 && !QOMPOSE_PLAIN_TARGET && HWY_TARGET > HWY_AVX3
 QOMPOSE_BEFORE_NAMESPACE();
@@ -171,7 +172,7 @@ class RowWords {
           words[i] =
               k + 8 * i < columns ? AsWords(LoadBytes(w + i * 64 + part * 4 * N)) : hn::Zero(DI());
         });
-        TransposeBlocks(words);
+        TransposeBlocks(DI(), words);
         Unroll<4>([&](auto i) QOMPOSE_FLATTEN {
           StoreBytes(hn::BitCast(DU8(), words[i]), out + (part * 4 + i) * 4 * N);
         });

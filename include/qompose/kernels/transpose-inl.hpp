@@ -2,7 +2,7 @@
 // No #pragma once: compiled once per target.
 
 /// @file
-/// @brief N vectors of N floats, transposed in registers.
+/// @brief Vectors transposed in registers.
 
 #if defined(QOMPOSE_KERNELS_TRANSPOSE_INL_HPP_) == defined(HWY_TARGET_TOGGLE)
 #ifdef QOMPOSE_KERNELS_TRANSPOSE_INL_HPP_
@@ -13,6 +13,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <type_traits>
 
 #include "qompose/kernels/simd-inl.hpp"
 
@@ -21,22 +22,27 @@ namespace qompose {
 inline namespace QOMPOSE_ISA {
 namespace HWY_NAMESPACE {
 
+#if !QOMPOSE_PLAIN_TARGET
+/// Four vectors of words, of which each block of four lanes is a row of a square: transposed.
+template <class D>
+HWY_INLINE void TransposeBlocks(D d, hn::Vec<D>* v) {
+  using Pair = std::conditional_t<std::is_same_v<D, DF>, double, std::int64_t>;
+  const hn::Repartition<Pair, D> pairs;
+  const auto low01 = hn::BitCast(pairs, hn::InterleaveLower(d, v[0], v[1]));
+  const auto high01 = hn::BitCast(pairs, hn::InterleaveUpper(d, v[0], v[1]));
+  const auto low23 = hn::BitCast(pairs, hn::InterleaveLower(d, v[2], v[3]));
+  const auto high23 = hn::BitCast(pairs, hn::InterleaveUpper(d, v[2], v[3]));
+  v[0] = hn::BitCast(d, hn::InterleaveLower(pairs, low01, low23));
+  v[1] = hn::BitCast(d, hn::InterleaveUpper(pairs, low01, low23));
+  v[2] = hn::BitCast(d, hn::InterleaveLower(pairs, high01, high23));
+  v[3] = hn::BitCast(d, hn::InterleaveUpper(pairs, high01, high23));
+}
+#endif
+
 /// Lane i of vector j becomes lane j of vector i.
 HWY_INLINE void Transpose(VF (&v)[N]) {
 #if HWY_ARCH_X86 && (HWY_TARGET <= HWY_AVX3 || HWY_TARGET == HWY_AVX2)
-  const hn::Repartition<double, DF> pairs;
-  // Squares of four vectors within blocks of four lanes.
-  Unroll<N / 4>([&](auto square) QOMPOSE_FLATTEN {
-    VF* const at = v + 4 * square;
-    const auto low01 = hn::BitCast(pairs, hn::InterleaveLower(DF(), at[0], at[1]));
-    const auto high01 = hn::BitCast(pairs, hn::InterleaveUpper(DF(), at[0], at[1]));
-    const auto low23 = hn::BitCast(pairs, hn::InterleaveLower(DF(), at[2], at[3]));
-    const auto high23 = hn::BitCast(pairs, hn::InterleaveUpper(DF(), at[2], at[3]));
-    at[0] = hn::BitCast(DF(), hn::InterleaveLower(pairs, low01, low23));
-    at[1] = hn::BitCast(DF(), hn::InterleaveUpper(pairs, low01, low23));
-    at[2] = hn::BitCast(DF(), hn::InterleaveLower(pairs, high01, high23));
-    at[3] = hn::BitCast(DF(), hn::InterleaveUpper(pairs, high01, high23));
-  });
+  Unroll<N / 4>([&](auto square) QOMPOSE_FLATTEN { TransposeBlocks(DF(), v + 4 * square); });
   // Blocks as they are, transposed.
   Unroll<4>([&](auto i) QOMPOSE_FLATTEN {
 #if HWY_TARGET <= HWY_AVX3
