@@ -5,6 +5,7 @@
 ///
 /// A new policy takes one row here. A test checks that each header of these slots is named.
 
+#include "qompose/formats/approximate.hpp"
 #include "qompose/formats/bf16_truncated.hpp"
 #include "qompose/recipe/catalogue.hpp"
 #include "quantize/checked_rows.hpp"
@@ -47,6 +48,7 @@ void large_row(const char* name) {
   row<qp::quant<qp::minifloat<4, 3, qp::special_values::infinity_and_nan>, qp::per_channel>>(
       "minifloat");
   row<qp::nf4_g64>("nf4");
+  row<qp::quant<qp::approximate<qp::nf4>, qp::per_group<64>>>("nf4, approximate");
   row<qp::ternary_channel>("ternary");
   row<qp::binary_channel>("binary");
   row<qp::codebook4>("codebook");

@@ -15,6 +15,7 @@
 #include "qompose/cache/paged.hpp"
 #include "qompose/cache/sinks_and_window.hpp"
 #include "qompose/cache/window.hpp"
+#include "qompose/formats/approximate.hpp"
 #include "qompose/formats/bf16.hpp"
 #include "qompose/formats/bf16_truncated.hpp"
 #include "qompose/formats/binary.hpp"
@@ -78,7 +79,7 @@ using formats =
                format_row<qp::fp4_e2m1, 115'000>, format_row<qp::fp6_e2m3, 28'000>,
                format_row<qp::fp6_e3m2, 56'000>, format_row<fp8_e3m4_ieee, 13'500>,
                format_row<qp::fp8_e4m3, 28'000>, format_row<qp::fp8_e5m2, 56'000>,
-               format_row<qp::nf4, 100'000>>;
+               format_row<qp::nf4, 100'000>, format_row<qp::approximate<qp::nf4>, 100'000>>;
 
 /// Unsigned formats, stored with a minimum.
 using unsigned_formats =

@@ -8,6 +8,7 @@
 #include "qompose/core/executor.hpp"
 #include "qompose/core/matrix_view.hpp"
 #include "qompose/core/version.hpp"
+#include "qompose/formats/approximate.hpp"
 #include "qompose/formats/bf16.hpp"
 #include "qompose/formats/bf16_truncated.hpp"
 #include "qompose/formats/binary.hpp"

@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "policy_lists.hpp"
+#include "qompose/formats/approximate.hpp"
 #include "qompose/io/layer_file.hpp"
 #include "qompose/nn/compress.hpp"
 #include "support/catch.hpp"
@@ -80,4 +81,30 @@ TEMPLATE_LIST_TEST_CASE("layer_file: a layer comes back and computes the same, b
 TEMPLATE_LIST_TEST_CASE("layer_file: parts of every kind come back", "[io][layer_file]",
                         more_recipes) {
   check_round_trip<TestType>();
+}
+
+TEST_CASE("layer_file: a file of nf4 is read as approximate, and the other way round",
+          "[io][layer_file]") {
+  using exact = qp::recipe<qp::weight<qp::nf4_g64>, qp::activation<qp::a8_token>>;
+  using spec = qp::nf4_g64;
+  using rounded = qp::recipe<qp::weight<qp::quant<qp::approximate<qp::nf4>, spec::granularity_type,
+                                                  spec::scale_type, spec::zero_type>>,
+                             qp::activation<qp::a8_token>>;
+  const temporary_folder folder;
+  const auto path = folder / "layer.safetensors";
+  const auto layer = qp::compress<exact>(random_matrix(17, 130, 5).view());
+  qp::save(path, layer);
+  const auto loaded = qp::load<qp::linear<rounded>>(path);
+  CHECK(qp::linear<rounded>::uses_integers);
+  for (std::size_t r = 0; r < 17; ++r) {
+    for (std::size_t c = 0; c < 130; ++c) {
+      CHECK(loaded.quantized().code(r, c) == layer.quantized().code(r, c));
+      const float scale = layer.quantized().scale(r, c);
+      CHECK(loaded.quantized().scale(r, c) == scale);
+      CHECK(loaded.weights().value(r, c) ==
+            scale * qp::approximate<qp::nf4>::decode(loaded.quantized().code(r, c)));
+    }
+  }
+  qp::save(path, loaded);
+  CHECK(same(qp::load<qp::linear<exact>>(path).quantized(), layer.quantized()));
 }

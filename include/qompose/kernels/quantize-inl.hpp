@@ -19,6 +19,7 @@
 #include <iterator>
 #include <limits>
 
+#include "qompose/formats/approximate.hpp"
 #include "qompose/formats/fixed_point.hpp"
 #include "qompose/formats/minifloat.hpp"
 #include "qompose/kernels/divide-inl.hpp"
@@ -507,6 +508,10 @@ struct Encode {
     StoreAsBytes(a, b, c, d, codes);
   }
 };
+
+/// Its codes are those of the format itself.
+template <class Format, class Zero>
+struct Encode<approximate<Format>, Zero> : Encode<Format, Zero> {};
 
 }  // namespace HWY_NAMESPACE
 }  // namespace QOMPOSE_ISA
