@@ -90,6 +90,9 @@ struct IntegerMatmul : PanelAccess<Layout, kGroupCodes> {
   static constexpr std::size_t kTileRows = std::max(kTokens / kDigits, std::size_t{1}) * kDigits;
   /// The same for a few tokens, as many as leave their products to the speed of memory.
   static constexpr std::size_t kFewRows = kTileRows == 8 ? 4 : kTileRows;
+  /// The same for many tokens of weights in short groups, whose sums then stay in registers between
+  /// groups.
+  static constexpr std::size_t kManyRows = kTileRows == 8 && Layout::interleaves ? 6 : kTileRows;
   /// For how many tokens floats are cut into digits rather than weights decoded to floats: for all
   /// where the processor multiplies bytes as fast as three floats, for one, which is a matter of
   /// bytes read, elsewhere.
@@ -97,15 +100,16 @@ struct IntegerMatmul : PanelAccess<Layout, kGroupCodes> {
                                                   : Product::kCodeBytes == 4 ? kOneToken
                                                                              : 0;
   /// Bytes need no unpacking where they are multiplied as they are, and single planes take so
-  /// little that a native product hides it in every tile, unless groups are short.
+  /// little that a native product hides it in every tile.
   static constexpr bool kStages =
-      (Layout::width != code_width::byte || Product::kWeightBytes != 1) &&
-      !(FromPanel::kHasPlaces && Layout::most_group_columns > 64);
+      (Layout::width != code_width::byte || Product::kWeightBytes != 1) && !FromPanel::kHasPlaces;
   /// Columns unpacked at a time, and tiles that meet them.
-  static constexpr std::size_t kColumns = kStages ? 1024 / Product::kWeightBytes : 4096;
-  static constexpr std::size_t kBlockTiles = kMostRows / kTileRows;
+  static constexpr std::size_t kColumns = 1024 / Product::kWeightBytes;
+  static constexpr std::size_t kBlockTiles = kMostRows / kManyRows;
   /// Bytes of a column unpacked.
   static constexpr std::size_t kStageBytes = FromStage::kBytes / 4;
+  /// Rows up to which tiles of kTileRows are as good as those of kManyRows, if they divide better.
+  static constexpr std::size_t kMostWholeRows = 32;
   template <class Source>
   static constexpr bool kUsesStage = Source::kIsStaged || Source::kKeeps;
 
@@ -117,14 +121,20 @@ struct IntegerMatmul : PanelAccess<Layout, kGroupCodes> {
 
   /// Rows of codes in each tile of a product of so many tokens.
   static constexpr std::size_t TileTokens(std::size_t n_tokens) {
+    const std::size_t rows = n_tokens * kDigits;
     if (n_tokens == 1) return kDigits;
-    return n_tokens * kDigits <= kFewRows ? kFewRows : kTileRows;
+    if (rows <= kFewRows) return kFewRows;
+    // A tile of 6 takes 0.7 times as long as one of 8; the rest of the last one is lost.
+    const bool pays = 7 * divide_up(rows, kManyRows) <= 10 * divide_up(rows, kTileRows);
+    return pays || rows > kMostWholeRows ? kManyRows : kTileRows;
   }
   /// f(rows of a tile) with a compile-time argument.
   template <class F>
   static HWY_INLINE void WithTile(std::size_t n_tokens, F&& f) {
     const std::size_t rows = TileTokens(n_tokens);
-    if (rows == kTileRows) {
+    if (rows == kManyRows) {
+      f(std::integral_constant<std::size_t, kManyRows>());
+    } else if (rows == kTileRows) {
       f(std::integral_constant<std::size_t, kTileRows>());
     } else if (rows == kFewRows) {
       f(std::integral_constant<std::size_t, kFewRows>());
@@ -134,28 +144,16 @@ struct IntegerMatmul : PanelAccess<Layout, kGroupCodes> {
   }
   /// Panels [first, last).
   static void Run(const Arguments& a, std::size_t first, std::size_t last) {
-    const std::size_t rows = a.n_tokens * kDigits;
+    const std::size_t rows = TileTokens(a.n_tokens);
+    // One stream in the order of memory: more of them were slower.
     if (a.n_tokens == 1) {
-      // One stream in the order of memory: more of them were slower.
       Tiles<1, kDigits>(a, first, last, 0, 1);
-      return;
-    }
-    if (kFewRows < kTileRows && rows <= kFewRows) {
+    } else if (kFewRows < kManyRows && rows == kFewRows) {
       Tiles<1, kFewRows>(a, first, last, 0, 1);
-      return;
-    }
-    const std::size_t whole = first + (last - first) / kPanels * kPanels;
-    const std::size_t tiles = divide_up(rows, kTileRows);
-    if (tiles <= kFewTiles) {
-      Tiles<kPanels, kTileRows>(a, first, whole, 0, tiles);
-      if (kPanels > 1) Tiles<1, kTileRows>(a, whole, last, 0, tiles);
-      return;
-    }
-    // Activations of a block stay in L2 while all panels pass by.
-    for (std::size_t t = 0; t < tiles; t += kBlockTiles) {
-      const std::size_t end = std::min(t + kBlockTiles, tiles);
-      for (std::size_t p = first; p < whole; p += kPanels) Block(a, p, t, end);
-      if (kPanels > 1) Tiles<1, kTileRows>(a, whole, last, t, end);
+    } else if (rows == kManyRows) {
+      AllTiles<kManyRows>(a, first, last);
+    } else {
+      AllTiles<kTileRows>(a, first, last);
     }
   }
 
@@ -472,26 +470,41 @@ struct IntegerMatmul : PanelAccess<Layout, kGroupCodes> {
     }
   }
 
+  /// Panels [first, last) and all tiles.
+  template <std::size_t T>
+  static HWY_INLINE void AllTiles(const Arguments& a, std::size_t first, std::size_t last) {
+    const std::size_t whole = first + (last - first) / kPanels * kPanels;
+    const std::size_t tiles = divide_up(a.n_tokens * kDigits, T);
+    // Activations of a block stay in L2 while all panels pass by; blocks are about as large.
+    const std::size_t block = divide_up(tiles, divide_up(tiles, kBlockTiles));
+    for (std::size_t t = 0; t < tiles; t += block) {
+      const std::size_t end = std::min(t + block, tiles);
+      bool is_staged = false;
+      if constexpr (kStages && T == kManyRows) {
+        is_staged = tiles > kFewTiles;
+        for (std::size_t p = first; is_staged && p < whole; p += kPanels) Block(a, p, t, end);
+      }
+      if (!is_staged) Tiles<kPanels, T>(a, first, whole, t, end);
+      if (kPanels > 1) Tiles<1, T>(a, whole, last, t, end);
+    }
+  }
+
   /// Tiles [first, end), at most kBlockTiles, and kPanels panels.
   static HWY_NOINLINE void Block(const Arguments& shared, std::size_t p, std::size_t first,
                                  std::size_t end) {
     const Arguments a = shared;  // a copy, which stores of sums cannot change
-    using Source = std::conditional_t<kStages, FromStage, FromPanel>;
     const panel_geometry& geometry = a.geometry;
-    alignas(64)
-        std::uint8_t stage[kStages ? kPanels * kColumns * panel_rows * Product::kWeightBytes : 1];
-    Sums<kPanels, kTileRows> sums[kBlockTiles];
+    alignas(64) std::uint8_t stage[kPanels * kColumns * panel_rows * Product::kWeightBytes];
+    Sums<kPanels, kManyRows> sums[kBlockTiles];
     for (std::size_t k = 0; k < geometry.padded_cols; k += kColumns) {
       const std::size_t columns = std::min(kColumns, geometry.padded_cols - k);
-      if constexpr (kStages) {
-        Stretch<kPanels, kTileRows, ToStage>(a, p, first, k, columns, stage, sums[0]);
-      }
-      for (std::size_t t = first + (kStages ? 1 : 0); t < end; ++t) {
-        Stretch<kPanels, kTileRows, Source>(a, p, t, k, columns, stage, sums[t - first]);
+      Stretch<kPanels, kManyRows, ToStage>(a, p, first, k, columns, stage, sums[0]);
+      for (std::size_t t = first + 1; t < end; ++t) {
+        Stretch<kPanels, kManyRows, FromStage>(a, p, t, k, columns, stage, sums[t - first]);
       }
     }
     for (std::size_t t = first; t < end; ++t) {
-      Finish<kPanels, kTileRows>(a, p, t, sums[t - first]);
+      Finish<kPanels, kManyRows>(a, p, t, sums[t - first]);
     }
   }
 };

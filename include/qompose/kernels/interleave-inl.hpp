@@ -105,6 +105,7 @@ struct InterleaveCodes {
   using DQ = hn::CappedTag<std::int32_t, 4>;
   /// Whether eight words of a column are one vector.
   static constexpr bool kByEight = kWidth % 8 == 0 && hn::MaxLanes(DW()) == 8;
+  static constexpr bool kBySix = kWidth == 6 && hn::MaxLanes(DW()) == 8;
   static constexpr bool kByFour = kWidth % 4 == 0;
   static constexpr std::size_t kWords = kWidth == 2 || kWidth == 4 ? hn::MaxLanes(DW()) : 4;
 
@@ -128,6 +129,11 @@ struct InterleaveCodes {
         };
         Transpose(d, both(0), both(1), both(2), both(3), out + m);
       }
+    } else if constexpr (kBySix) {
+      const auto both = [&](std::size_t k) QOMPOSE_FLATTEN {
+        return hn::Combine(d, k < 2 ? row(quad, k + 4) : hn::Zero(quad), row(quad, k));
+      };
+      Transpose(d, both(0), both(1), both(2), both(3), out);
     } else if constexpr (kByFour) {
       for (std::size_t m = 0; m < kWidth; m += 4) {
         Transpose(quad, row(quad, m), row(quad, m + 1), row(quad, m + 2), row(quad, m + 3),
@@ -146,11 +152,20 @@ struct InterleaveCodes {
   template <class D, class V>
   static HWY_INLINE void Transpose(D d, V a, V b, V c, V e, std::int32_t* out) {
     const hn::Repartition<std::int64_t, D> pairs;
+    const auto store_row = [&](auto words, std::int32_t* at) QOMPOSE_FLATTEN {
+      const V v = hn::BitCast(d, words);
+      if constexpr (kBySix) {
+        hn::StoreU(hn::LowerHalf(v), DQ(), at);
+        hn::StoreU(hn::LowerHalf(hn::UpperHalf(DQ(), v)), hn::Half<DQ>(), at + 4);
+      } else {
+        hn::StoreU(v, d, at);
+      }
+    };
     const auto store = [&](V ab, V ce, std::int32_t* at) QOMPOSE_FLATTEN {
       const auto low = hn::BitCast(pairs, ab);
       const auto high = hn::BitCast(pairs, ce);
-      hn::StoreU(hn::BitCast(d, hn::InterleaveLower(pairs, low, high)), d, at);
-      hn::StoreU(hn::BitCast(d, hn::InterleaveUpper(pairs, low, high)), d, at + kWidth);
+      store_row(hn::InterleaveLower(pairs, low, high), at);
+      store_row(hn::InterleaveUpper(pairs, low, high), at + kWidth);
     };
     store(hn::InterleaveLower(d, a, b), hn::InterleaveLower(d, c, e), out);
     store(hn::InterleaveUpper(d, a, b), hn::InterleaveUpper(d, c, e), out + 2 * kWidth);
