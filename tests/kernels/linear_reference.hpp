@@ -152,7 +152,20 @@ expected_products integer_products(const decoded_weights& w, const matrix& x,
 /// The float path. Each of n terms meets a product and a sum, fused or not, and the scale, the
 /// offset and the sums of chains and groups a few more, each wrong by 2^-24 of at most the sum of
 /// magnitudes: (2 n + 16) 2^-24.
-inline expected_products float_products(const decoded_weights& w, const matrix& x) {
+inline double float_steps(const decoded_weights& w) {
+  return 2.0 * static_cast<double>(w.cols) + 16.0;
+}
+/// The integer path where activations are integers of other formats: as in integer_products, of the
+/// sum of magnitudes; the reference rounds them to floats, one step more for each.
+inline double integer_steps(const decoded_weights& w, std::size_t code_cols) {
+  const std::size_t group_cols = std::min(w.group_cols, code_cols == 0 ? w.cols : code_cols);
+  const std::size_t groups = w.cols == 0 ? 0 : (w.cols + group_cols - 1) / group_cols;
+  return 2.0 * static_cast<double>(groups) + 6.0;
+}
+
+/// Products in double of the rounded rows of x.
+/// @param steps  how many errors of 2^-24 of the sum of magnitudes a result may have
+inline expected_products float_products(const decoded_weights& w, const matrix& x, double steps) {
   expected_products expected;
   for (std::size_t t = 0; t < x.rows(); ++t) {
     for (std::size_t r = 0; r < w.rows; ++r) {
@@ -167,10 +180,15 @@ inline expected_products float_products(const decoded_weights& w, const matrix& 
         magnitude += (std::abs(product) + std::abs(offset)) * std::abs(xs);
       }
       expected.y.push_back(sum);
-      expected.bound.push_back((2.0 * static_cast<double>(w.cols) + 16.0) * 0x1p-24 * magnitude);
+      expected.bound.push_back(steps * 0x1p-24 * magnitude);
     }
   }
   return expected;
+}
+
+/// The same on the float path.
+inline expected_products float_products(const decoded_weights& w, const matrix& x) {
+  return float_products(w, x, float_steps(w));
 }
 
 /// The values of `x` after storing them as `Spec` with these scales, one for each group of columns.
@@ -188,13 +206,29 @@ matrix slow_values_by(const matrix& x, std::span<const float> scales) {
   return out;
 }
 
+/// Whether activations become integers by way of the codes of their spec.
+template <class Layer>
+inline constexpr bool makes_image_codes = [] {
+  if constexpr (Layer::uses_integers) {
+    using codes = qompose::detail::code_activations<typename Layer::activation_spec,
+                                                    typename Layer::activation_when>;
+    return requires { codes::format::finds_all_scales; };
+  } else {
+    return false;
+  }
+}();
+
 /// What `layer` must give for x, bias not added.
 template <class Recipe>
 expected_products expected_of(const qompose::linear<Recipe>& layer, const matrix& x) {
   using type = qompose::linear<Recipe>;
   const decoded_weights w(layer.quantized());
   const matrix rows = transformed<typename type::transform_type>(x);
-  if constexpr (type::uses_integers) {
+  if constexpr (makes_image_codes<type>) {
+    using codes_type = qompose::detail::code_activations<typename type::activation_spec>;
+    return float_products(w, slow_values<typename type::activation_spec>(rows),
+                          integer_steps(w, codes_type::group));
+  } else if constexpr (type::uses_integers) {
     return integer_products<type>(w, rows, layer.activation_scales());
   } else if constexpr (qompose::is_calibrated<typename type::recipe_type>) {
     return float_products(

@@ -33,7 +33,7 @@ using stored = qp::recipe<qp::weight<Weights>, qp::activation<Activations, qp::c
 using float_activations = std::tuple<
     qp::activation<qp::bf16>, qp::activation<qp::fp8_e4m3>,
     qp::activation<qp::quant<qp::fp8_e4m3, qp::per_token>>,
-    qp::activation<qp::quant<qp::binary, qp::per_token>>,
+    qp::activation<qp::quant<qp::uint8, qp::per_token, qp::scale<qp::fp32>, qp::zero<qp::uint8>>>,
     qp::activation<qp::quant<qp::fp4_e2m1, qp::per_group<32>, qp::scale<qp::e8m0>>, qp::calibrated>,
     qp::activation<qp::quant<qp::nf4, qp::per_group<600>, qp::scale<qp::bf16>>, qp::calibrated>>;
 

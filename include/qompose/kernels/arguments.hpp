@@ -46,6 +46,13 @@ struct stored_scale_codes {
   return (divide_up(cols, std::size_t{64}) | 1) * 64;
 }
 
+/// What shares a scale of activation codes.
+enum class code_scales {
+  of_tokens,  ///< a row
+  of_groups,  ///< one or more whole groups of the weights
+  of_parts,   ///< a part of a group of the weights
+};
+
 /// One product Y = X W^T, for any range of panels.
 struct matmul_arguments {
   panel_pointers weights;

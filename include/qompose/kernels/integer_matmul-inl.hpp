@@ -41,16 +41,18 @@ struct StoreScaled {
 /// leaves the unpacked fields of a stretch of columns in L1, where the others meet them, unless
 /// they are as well unpacked for each tile (`kStages`).
 ///
-/// @tparam kGroupCodes  whether activation codes have a scale for each group instead of each token
+/// @tparam scales       what shares a scale of activation codes
 /// @tparam Output       who takes the results: @ref StoreScaled, or a function object such as
 ///                      @ref Requantize, made of `Arguments::output`, which is called as
 ///                      output(token, row, sums) with the int32 sums of N rows of the only group
 /// @tparam digits       rows of codes that make one token, whose results are added: 1, or
 ///                      Digits::kCount for floats
-template <class Layout, bool kGroupCodes = false, class Output = StoreScaled,
-          std::size_t digits = 1>
-struct IntegerMatmul : PanelAccess<Layout, kGroupCodes> {
-  using Access = PanelAccess<Layout, kGroupCodes>;
+template <class Layout, detail::code_scales scales = detail::code_scales::of_tokens,
+          class Output = StoreScaled, std::size_t digits = 1>
+struct IntegerMatmul : PanelAccess<Layout, scales == detail::code_scales::of_parts> {
+  /// Whether groups of the product share scales of the weights.
+  static constexpr bool kCutsGroups = scales == detail::code_scales::of_parts;
+  using Access = PanelAccess<Layout, kCutsGroups>;
   using Arguments = typename Output::MatmulArguments;
   using Element = typename Layout::element;
   using Image = integer_image<Element>;
@@ -62,7 +64,8 @@ struct IntegerMatmul : PanelAccess<Layout, kGroupCodes> {
 
   static constexpr bool kInteger = true;
   static constexpr std::size_t kOneToken = 1, kAnyNumber = ~std::size_t{0};
-  static constexpr bool kScalesGroups = kGroupCodes;
+  /// Whether groups have scales of activation codes.
+  static constexpr bool kGroupCodes = scales != detail::code_scales::of_tokens;
   static constexpr bool kHasOffset = Layout::has_offset;
   static constexpr bool kScalesSums = std::is_same_v<Output, StoreScaled>;
   /// Whether sums of a row stay integers over its groups.
@@ -116,7 +119,7 @@ struct IntegerMatmul : PanelAccess<Layout, kGroupCodes> {
   /// Whether groups follow each other without a branch: those of a few columns took as long to find
   /// as to multiply. Stretches of columns must not cut them.
   static constexpr std::size_t kGroupStride = round_up(Layout::most_group_columns, Layout::step);
-  static constexpr bool kHasShortGroups = Layout::interleaves && kScalesSums && !kGroupCodes &&
+  static constexpr bool kHasShortGroups = Layout::interleaves && kScalesSums && !kCutsGroups &&
                                           kGroupStride <= 64 && kColumns % kGroupStride == 0;
 
   /// Rows of codes in each tile of a product of so many tokens.

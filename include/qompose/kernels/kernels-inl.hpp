@@ -35,11 +35,13 @@ namespace HWY_NAMESPACE {
 
 /// What dispatch may reach, by name.
 struct Kernels {
-  template <class Layout, bool group_codes = false, class Output = StoreScaled>
-  using integer_matmul = IntegerMatmul<Layout, group_codes, Output>;
+  template <class Layout, detail::code_scales scales = detail::code_scales::of_tokens,
+            class Output = StoreScaled>
+  using integer_matmul = IntegerMatmul<Layout, scales, Output>;
   /// For float activations.
   template <class Layout>
-  using digit_matmul = IntegerMatmul<Layout, false, StoreScaled, Digits::kCount>;
+  using digit_matmul =
+      IntegerMatmul<Layout, detail::code_scales::of_tokens, StoreScaled, Digits::kCount>;
   /// For one token of them.
   template <class Layout>
   using wide_matmul = std::conditional_t<Layout::is_learned && !Layout::is_shared, WideRows<Layout>,

@@ -63,8 +63,10 @@ struct QuantizeRow {
 /// @tparam Matmul    its `kDigits` rows of codes make one token: 1, or Digits::kCount for floats
 /// @tparam Rounding  for floats, what rounds a row in place by `Run(row, n)`, or void; for
 /// integers,
-///                   the format of the codes. Where scales are stored, `has_stored_scales`: then
-///                   `Run(row, n, scales)`, or a detail::stored_scale_codes
+///                   the format of the codes, or what has `finds_all_scales` and
+///                   `Run(row, n, codes, scales, kWidth)`. Where scales are stored,
+///                   `has_stored_scales`: then `Run(row, n, scales)`, or a
+///                   detail::stored_scale_codes
 template <class Matmul, class Transform, class Rounding>
 struct Prepare {
   static constexpr std::size_t TileTokens(std::size_t n_tokens) {
@@ -200,17 +202,22 @@ struct Prepare {
   template <std::size_t kWidth>
   static HWY_INLINE void QuantizeToken(const detail::prepare_arguments& a, const float* row,
                                        float* scales, std::int8_t* codes) {
-    for (std::size_t s = 0; s < a.code_groups; ++s) {
-      const std::size_t first = s * a.code_group_cols;
-      const std::size_t count = std::min(a.code_group_cols, a.geometry.cols - first);
-      float scale;
-      if constexpr (kStored) {
-        scale =
-            QuantizeStored<Rounding>::Run(row + first, count, a.stored_scales[s], codes + first);
-      } else {
-        scale = QuantizeRow<Rounding>::Run(row + first, count, codes + first);
+    if constexpr (requires { Rounding::finds_all_scales; }) {
+      Rounding::Run(row, a.geometry.cols, codes, scales, kWidth);
+      for (std::size_t s = 0; s < a.code_groups; ++s) scales[s * kWidth] *= Matmul::kCodeFactor;
+    } else {
+      for (std::size_t s = 0; s < a.code_groups; ++s) {
+        const std::size_t first = s * a.code_group_cols;
+        const std::size_t count = std::min(a.code_group_cols, a.geometry.cols - first);
+        float scale;
+        if constexpr (kStored) {
+          scale =
+              QuantizeStored<Rounding>::Run(row + first, count, a.stored_scales[s], codes + first);
+        } else {
+          scale = QuantizeRow<Rounding>::Run(row + first, count, codes + first);
+        }
+        scales[s * kWidth] = scale * Matmul::kCodeFactor;
       }
-      scales[s * kWidth] = scale * Matmul::kCodeFactor;
     }
   }
 };

@@ -300,7 +300,8 @@ class integer_linear {
       using matmul = typename Target::template integer_matmul<layout>;
       using prepare = typename Target::template prepare_codes<matmul>;
       const auto kernels_to = []<class Store>(std::type_identity<Store>) {
-        using product = typename Target::template integer_matmul<layout, false, Store>;
+        using product =
+            typename Target::template integer_matmul<layout, detail::code_scales::of_tokens, Store>;
         return detail::integer_kernels<Arguments>{&prepare::Run, &product::Run};
       };
       if constexpr (std::is_same_v<Arguments, detail::sum_arguments>) {

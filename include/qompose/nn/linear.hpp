@@ -16,11 +16,10 @@
 #include "qompose/core/executor.hpp"
 #include "qompose/core/matrix_view.hpp"
 #include "qompose/core/workspace.hpp"
-#include "qompose/granularity/per_group.hpp"
-#include "qompose/granularity/per_tensor.hpp"
 #include "qompose/granularity/per_token.hpp"
 #include "qompose/kernels/arguments.hpp"
 #include "qompose/kernels/kernels.hpp"
+#include "qompose/nn/integer_product.hpp"
 #include "qompose/packing/packed_bits.hpp"
 #include "qompose/packing/packed_matrix.hpp"
 #include "qompose/packing/wide_image.hpp"
@@ -30,53 +29,6 @@
 
 namespace qompose {
 namespace detail {
-
-/// Activations as the integer kernels take them: signed codes of at most 8 bits with a float scale
-/// for each token, or for each group of columns that lies well with the weights' groups.
-template <class Spec, class When = dynamic>
-struct code_activations {
-  static constexpr bool exists = false;
-  static constexpr std::size_t group = 0;
-};
-template <int Bits, code_range Range>
-struct code_activations<quant<int_n<Bits, Range>, per_token>, dynamic> {
-  static constexpr bool exists = true;
-  static constexpr std::size_t group = 0;  ///< the whole row
-  using format = int_n<Bits, Range>;
-};
-template <int Bits, code_range Range, std::size_t N>
-struct code_activations<quant<int_n<Bits, Range>, per_group<N>>, dynamic> {
-  static constexpr bool exists = true;
-  static constexpr std::size_t group = N;
-  using format = int_n<Bits, Range>;
-};
-/// Stored scales may be numbers of any format: the kernels read them as floats.
-template <int Bits, code_range Range, class Scale>
-struct code_activations<quant<int_n<Bits, Range>, per_tensor, Scale>, calibrated>
-    : code_activations<quant<int_n<Bits, Range>, per_token>> {};
-template <int Bits, code_range Range, std::size_t N, class Scale>
-struct code_activations<quant<int_n<Bits, Range>, per_group<N>, Scale>, calibrated>
-    : code_activations<quant<int_n<Bits, Range>, per_group<N>>> {};
-
-/// Whether a product runs on integers, and how its columns are grouped.
-template <class Weights, class Activations, class When = dynamic>
-struct integer_product {
-  using layout = panel_layout<Weights>;
-  using codes = code_activations<Activations, When>;
-  static constexpr std::size_t whole = std::size_t{1} << 30;
-  static constexpr std::size_t weight_group = [] {
-    if constexpr (layout::is_scaled) return Weights::granularity_type::group_cols(whole);
-    return whole;
-  }();
-  static constexpr std::size_t code_group = codes::group == 0 ? whole : codes::group;
-  /// Groups that are cut finer by the other side's must be cut between units.
-  static constexpr bool groups_fit =
-      code_group % weight_group == 0 ||
-      ((weight_group == whole || weight_group % code_group == 0) && code_group % layout::step == 0);
-  static constexpr bool exists =
-      codes::exists && layout::has_integers && layout::is_scaled && groups_fit;
-  static constexpr std::size_t group = code_group < weight_group ? code_group : weight_group;
-};
 
 /// Weights and activations that the xnor kernels take: signs, one float scale a row and a token.
 template <class Weights, class Activations>
@@ -137,7 +89,8 @@ class arena {
 ///                 for small integers (see integer_image) with activations such as
 ///                 `quant<int8, per_token>` or `quant<int8, per_group<128>>` run on integer dot
 ///                 products, signs on both sides on xnor and popcount. Activations of every other
-///                 spec are rounded as it says; such weights then take them as three digits of 8
+///                 spec are rounded as it says; such weights then take them as the integers that
+///                 their codes stand for, such as `mxfp4` and `q8_0`, or as three digits of 8
 ///                 bits where that is faster. One token meets other weights of at most 6 bits in
 ///                 the same digits where the processor has fast lookups of bytes: these stand for
 ///                 wider integers (see wide_image). All else is decoded to float.
@@ -154,11 +107,11 @@ class linear {
   using transform_data = typename transform_type::data;
   using layout = panel_layout<weight_spec>;
 
-  /// Whether the products run on integers.
-  static constexpr bool uses_integers =
-      detail::integer_product<weight_spec, activation_spec, activation_when>::exists;
-  /// Whether they run on single bits.
+  /// Whether the products run on single bits.
   static constexpr bool uses_bits = detail::is_xnor<weight_spec, activation_spec>;
+  /// Whether they run on integers.
+  static constexpr bool uses_integers =
+      !uses_bits && detail::integer_product<weight_spec, activation_spec, activation_when>::exists;
   /// Whether float activations may be cut into digits of 8 bits, which run on integers as well.
   static constexpr bool uses_digits =
       !uses_integers && !uses_bits && layout::has_integers && layout::is_scaled;
@@ -359,7 +312,7 @@ class linear {
       } else if constexpr (uses_integers) {
         using codes = typename product::codes;
         using format = typename codes::format;
-        using matmul = typename Target::template integer_matmul<layout, codes::group != 0>;
+        using matmul = typename Target::template integer_matmul<layout, product::scales>;
         using rounding = std::conditional_t<is_calibrated<recipe_type>,
                                             detail::stored_scale_codes<format>, format>;
         using prepare = typename Target::template prepare<matmul, transform_type, rounding>;

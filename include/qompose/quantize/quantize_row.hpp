@@ -7,9 +7,12 @@
 ///        that does not depend on the others'.
 
 #include <algorithm>
+#include <array>
 #include <cstddef>
+#include <cstdint>
 #include <type_traits>
 
+#include "qompose/packing/integer_image.hpp"
 #include "qompose/quantize/codec.hpp"
 #include "qompose/quantize/fit_group.hpp"
 #include "qompose/quantize/require.hpp"
@@ -101,11 +104,48 @@ class row_quantizer {
     return {};
   }
 
+  /// Codes of a row as the integers of integer_image, and set_scale(group, scale) for each group.
+  template <class SetScale>
+  row_status integers(const float* row, std::size_t cols, std::int8_t* out, SetScale&& set_scale) {
+    const std::size_t step = Spec::granularity_type::group_cols(cols);
+    for (std::size_t first = 0, g = 0; first < cols;
+         first += most_groups * step, g += most_groups) {
+      const std::size_t size = std::min(most_groups * step, cols - first);
+      const row_status status = fit(row + first, size, step);
+      if (status.fault != group_fault::none) return {status.fault, g + status.group};
+      for (std::size_t i = 0; i < groups_; ++i) set_scale(g + i, scales_[i]);
+      for_each_run(size, step,
+                   [&](std::size_t at, std::size_t count, std::size_t group, std::size_t index) {
+                     encode_run(row + first + at, count, group, index, codes_);
+                     std::int8_t* integers = out + first + at;
+                     for (std::size_t i = 0; i < count; ++i) integers[i] = integer_of(codes_[i]);
+                   });
+    }
+    return {};
+  }
+
  private:
   static constexpr std::size_t most_groups = 64;
   static constexpr std::size_t most_codes = 2048;
   /// Signed codes without an offset treat both signs alike.
   static constexpr bool is_symmetric = !parts::has_zero && !is_unsigned_format<element>;
+
+  static std::int8_t integer_of(code_type code) noexcept {
+    using image = integer_image<element>;
+    constexpr unsigned mask = (1u << element::bits) - 1;
+    // By the bits of a code, signed or not.
+    constexpr auto table = [] {
+      constexpr std::size_t offset = std::is_signed_v<code_type> ? (mask + 1) / 2 : 0;
+      std::array<std::int8_t, mask + 1> integers{};
+      for (std::size_t field = 0; field <= mask; ++field) {
+        integers[(field + offset) & mask] =
+            static_cast<std::int8_t>(image::table[field] + image::lowest);
+      }
+      return integers;
+    }();
+    if constexpr (integer_format<element>) return static_cast<std::int8_t>(code);
+    return table[static_cast<unsigned>(code) & mask];
+  }
 
   /// Finds scales and offsets of the groups of n values, as their formats hold them.
   row_status fit(const float* x, std::size_t n, std::size_t step) {
