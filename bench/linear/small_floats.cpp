@@ -13,6 +13,8 @@ namespace qp = qompose;
 
 [[maybe_unused]] const bool added = [] {
   qompose_bench::add_layers<qp::mxfp4>("mxfp4_");
+  using mxfp4_both = qp::recipe<qp::weight<qp::mxfp4>, qp::activation<qp::mxfp4>>;
+  qompose_bench::add_layer<mxfp4_both>("mxfp4_mxfp4");
   qompose_bench::add_layers<qp::nvfp4>("nvfp4_");
   qompose_bench::add_layers<qp::mxfp6_e2m3>("mxfp6_e2m3_");
   qompose_bench::add_layers<qp::mxint8>("mxint8_");
