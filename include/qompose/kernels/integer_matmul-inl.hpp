@@ -116,11 +116,15 @@ struct IntegerMatmul : PanelAccess<Layout, scales == detail::code_scales::of_par
   template <class Source>
   static constexpr bool kUsesStage = Source::kIsStaged || Source::kKeeps;
 
-  /// Whether groups follow each other without a branch: those of a few columns took as long to find
-  /// as to multiply. Stretches of columns must not cut them.
+  /// Whether stretches of columns hold whole groups, and tiles of T tokens take them without a
+  /// branch in between: a few columns took as long to find as to multiply, and many tokens need
+  /// the registers of a group that goes on in the next stretch. One token is not faster for it.
   static constexpr std::size_t kGroupStride = round_up(Layout::most_group_columns, Layout::step);
-  static constexpr bool kHasShortGroups = Layout::interleaves && kScalesSums && !kCutsGroups &&
-                                          kGroupStride <= 64 && kColumns % kGroupStride == 0;
+  static constexpr bool kHasWholeGroups = Layout::interleaves && kScalesSums && !kCutsGroups &&
+                                          kGroupStride <= kColumns && kColumns % kGroupStride == 0;
+  template <std::size_t T>
+  static constexpr bool kTakesWholeGroups =
+      kHasWholeGroups && (kGroupStride <= 64 || (T == kManyRows && kManyRows < kTileRows));
 
   /// Rows of codes in each tile of a product of so many tokens.
   static constexpr std::size_t TileTokens(std::size_t n_tokens) {
@@ -191,8 +195,8 @@ struct IntegerMatmul : PanelAccess<Layout, scales == detail::code_scales::of_par
     Each<kV>([&](auto v) QOMPOSE_FLATTEN {
       Each<T>([&](auto m) QOMPOSE_FLATTEN { total[m][v] = sums.total[m][v]; });
     });
-    if constexpr (kHasShortGroups) {
-      ShortGroups<n, T, Source>(a, p, tile, k, columns, x, stage, sums.group, total);
+    if constexpr (kTakesWholeGroups<T>) {
+      WholeGroups<n, T, Source>(a, p, tile, k, columns, x, stage, sums.group, total);
     } else {
       AnyGroups<n, T, Source>(a, p, tile, k, columns, x, stage, sums.group, total);
     }
@@ -247,7 +251,7 @@ struct IntegerMatmul : PanelAccess<Layout, scales == detail::code_scales::of_par
 
   /// The same where stretches of columns hold whole groups.
   template <std::size_t n, std::size_t T, class Source>
-  static HWY_INLINE void ShortGroups(const Arguments& a, std::size_t p, std::size_t tile,
+  static HWY_INLINE void WholeGroups(const Arguments& a, std::size_t p, std::size_t tile,
                                      std::size_t k, std::size_t columns, const std::int8_t* x,
                                      std::uint8_t* stage, VI (&group)[T][n * kParts],
                                      VF (&total)[T][n * kParts]) {
