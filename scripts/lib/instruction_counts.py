@@ -19,8 +19,12 @@ WEIGHTS = {
     "two_level": r"quant<qompose::uint_n<4>, qompose::per_group<128ul>, "
     r"qompose::scale<qompose::progressive",
 }
-# Members that are called for one token and for many: the first have panels and tokens for arguments.
-MEMBERS = {"n:1": r"\w+<\d+ul, 1ul[^()]*>", "n:128": r"Block"}
+# Members that are called for one token and for many, of which the first that there is counts; those
+# without a block of their own have panels and the tokens of a tile for arguments.
+MEMBERS = {
+    "n:1": [r"\w+<\d+ul, 1ul[^()]*>"],
+    "n:128": [r"Block", r"\w+<2ul, 6ul[^()]*>", r"\w+<2ul, 8ul[^()]*>"],
+}
 HAND = {"n:1": "token", "n:128": "tokens"}
 # Dot products, the best first: a loop with one of them uses the others for sums alone.
 DOTS = ["vpdpbusd", "vpmaddubsw", "vpmaddwd"]
@@ -134,22 +138,25 @@ def count(binary, target, way):
     hand = "avx512" if way.startswith("AVX-512") else "avx2"
     found = {}
     for composition, weights in WEIGHTS.items():
-        for column, member in MEMBERS.items():
-            composed = re.compile(
+        for column, members in MEMBERS.items():
+            composed = [
                 rf"N_{target}::IntegerMatmul<qompose::panel_layout<qompose::{weights}"
-                rf".*StoreScaled(?:, \d+ul)*>::{member}\("
-            )
-            by_hand = re.compile(rf"::{hand}::{composition}_{HAND[column]}\(")
+                rf".*StoreScaled, 1ul>::{member}\("
+                for member in members
+            ]
+            by_hand = [rf"::{hand}::{composition}_{HAND[column]}\("]
             sides = {}
-            for side, pattern in (("composed", composed), ("hand", by_hand)):
-                loops = [
-                    hot_loop(instructions(binary, place))
-                    for name, place in names.items()
-                    if pattern.search(name)
-                ]
-                loops = [loop for loop in loops if loop]
-                if loops:
-                    sides[side] = max(loops, key=lambda loop: loop["dots"])
+            for side, patterns in (("composed", composed), ("hand", by_hand)):
+                for pattern in patterns:
+                    loops = [
+                        hot_loop(instructions(binary, place))
+                        for name, place in names.items()
+                        if re.search(pattern, name)
+                    ]
+                    loops = [loop for loop in loops if loop]
+                    if loops:
+                        sides[side] = max(loops, key=lambda loop: loop["dots"])
+                        break
             if sides:
                 found[composition, column] = sides
     return found
