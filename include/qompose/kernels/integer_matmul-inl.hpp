@@ -93,8 +93,7 @@ struct IntegerMatmul : PanelAccess<Layout, scales == detail::code_scales::of_par
   static constexpr std::size_t kTileRows = std::max(kTokens / kDigits, std::size_t{1}) * kDigits;
   /// The same for a few tokens, as many as leave their products to the speed of memory.
   static constexpr std::size_t kFewRows = kTileRows == 8 ? 4 : kTileRows;
-  /// The same for many tokens of weights in short groups, whose sums then stay in registers between
-  /// groups.
+  /// The same for many tokens of weights in groups, whose sums then stay in registers between them.
   static constexpr std::size_t kManyRows = kTileRows == 8 && Layout::interleaves ? 6 : kTileRows;
   /// For how many tokens floats are cut into digits rather than weights decoded to floats: for all
   /// where the processor multiplies bytes as fast as three floats, for one, which is a matter of

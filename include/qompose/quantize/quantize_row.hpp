@@ -88,40 +88,28 @@ class row_quantizer {
 
   /// Rounds a row in place to what it would be stored as.
   row_status round(float* row, std::size_t cols) {
-    const std::size_t step = Spec::granularity_type::group_cols(cols);
-    for (std::size_t first = 0, g = 0; first < cols;
-         first += most_groups * step, g += most_groups) {
-      const std::size_t size = std::min(most_groups * step, cols - first);
-      const row_status status = fit(row + first, size, step);
-      if (status.fault != group_fault::none) return {status.fault, g + status.group};
-      for_each_run(size, step,
+    return for_each_fit(row, cols, [&](std::size_t first, std::size_t, std::size_t size) {
+      for_each_run(size, group_cols(cols),
                    [&](std::size_t at, std::size_t count, std::size_t group, std::size_t index) {
                      float* values = row + first + at;
                      encode_run(values, count, group, index, codes_);
                      codec_.decode(codes_, count, group, scales_ + index, offsets_ + index, values);
                    });
-    }
-    return {};
+    });
   }
 
   /// Codes of a row as the integers of integer_image, and set_scale(group, scale) for each group.
   template <class SetScale>
   row_status integers(const float* row, std::size_t cols, std::int8_t* out, SetScale&& set_scale) {
-    const std::size_t step = Spec::granularity_type::group_cols(cols);
-    for (std::size_t first = 0, g = 0; first < cols;
-         first += most_groups * step, g += most_groups) {
-      const std::size_t size = std::min(most_groups * step, cols - first);
-      const row_status status = fit(row + first, size, step);
-      if (status.fault != group_fault::none) return {status.fault, g + status.group};
+    return for_each_fit(row, cols, [&](std::size_t first, std::size_t g, std::size_t size) {
       for (std::size_t i = 0; i < groups_; ++i) set_scale(g + i, scales_[i]);
-      for_each_run(size, step,
+      for_each_run(size, group_cols(cols),
                    [&](std::size_t at, std::size_t count, std::size_t group, std::size_t index) {
                      encode_run(row + first + at, count, group, index, codes_);
                      std::int8_t* integers = out + first + at;
                      for (std::size_t i = 0; i < count; ++i) integers[i] = integer_of(codes_[i]);
                    });
-    }
-    return {};
+    });
   }
 
  private:
@@ -145,6 +133,25 @@ class row_quantizer {
     }();
     if constexpr (integer_format<element>) return static_cast<std::int8_t>(code);
     return table[static_cast<unsigned>(code) & mask];
+  }
+
+  static std::size_t group_cols(std::size_t cols) noexcept {
+    return Spec::granularity_type::group_cols(cols);
+  }
+
+  /// use(first value, its group, number of values) for as many groups at a time as are fitted
+  /// together, up to the first fault.
+  template <class Use>
+  row_status for_each_fit(const float* row, std::size_t cols, Use&& use) {
+    const std::size_t step = group_cols(cols);
+    for (std::size_t first = 0, g = 0; first < cols;
+         first += most_groups * step, g += most_groups) {
+      const std::size_t size = std::min(most_groups * step, cols - first);
+      const row_status status = fit(row + first, size, step);
+      if (status.fault != group_fault::none) return {status.fault, g + status.group};
+      use(first, g, size);
+    }
+    return {};
   }
 
   /// Finds scales and offsets of the groups of n values, as their formats hold them.
