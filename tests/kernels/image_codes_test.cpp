@@ -24,14 +24,11 @@ using groups_of = qp::quant<Format, qp::per_group<n>, qp::scale<Scale>>;
 /// Activations whose codes are looked up, and such as are integers themselves with scales of other
 /// formats; of rows and groups; groups longer, shorter and as long as those of the weights.
 using image_recipes =
-    std::tuple<with<qp::mxfp4, qp::mxfp4>, with<qp::w4_g32, qp::q8_0>, with<qp::mxfp4, qp::mxint8>,
+    std::tuple<with<qp::mxfp4, qp::mxfp4>, with<qp::w4_g32, qp::q8_0>,
                with<qp::w8_channel, qp::quant<qp::int8, qp::per_token, qp::scale<qp::fp16>>>,
                with<qp::w8_channel, qp::mxfp6_e2m3>,
-               with<qp::nvfp4, groups_of<qp::fp4_e2m1, 16, qp::fp8_e4m3>>,
-               with<qp::w4_g128, groups_of<qp::int4, 64, qp::fp8_e4m3>>,
                with<qp::w4_minimum_g32, groups_of<qp::fp4_e2m1, 128, qp::fp16>>,
-               with<qp::w4_g32, qp::quant<qp::ternary, qp::per_token>>,
-               with<qp::w8_channel, qp::quant<qp::binary, qp::per_token>>>;
+               with<qp::w4_g32, qp::quant<qp::ternary, qp::per_token>>>;
 
 }  // namespace
 

@@ -21,7 +21,6 @@ using plane_recipes =
     std::tuple<with_codes<qp::w3_g32>, with_codes<qp::q5_0>, with_codes<qp::nvfp4>,
                with_codes<qp::mxfp6_e2m3>, with_codes<qp::w4_progressive>, with_codes<qp::vsq4_v16>,
                with_codes<qp::quant<qp::approximate<qp::nf4>, qp::per_group<64>>>,
-               with_codes<qp::quant<qp::approximate<qp::fp6_e3m2>, qp::per_channel>>,
                with_codes<qp::w4_zero_g128>, with_codes<qp::w8_channel, qp::a8_g128>,
                qp::recipe<qp::weight<qp::nf4_g64>>, qp::recipe<qp::weight<qp::mxfp6_e3m2>>,
                qp::recipe<qp::weight<qp::fp8_e4m3_channel>>>;
