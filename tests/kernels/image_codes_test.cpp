@@ -28,6 +28,8 @@ using image_recipes =
                with<qp::w8_channel, qp::quant<qp::int8, qp::per_token, qp::scale<qp::fp16>>>,
                with<qp::w8_channel, qp::mxfp6_e2m3>,
                with<qp::w4_minimum_g32, groups_of<qp::fp4_e2m1, 128, qp::fp16>>,
+               with<qp::w4_g128, groups_of<qp::int8, 64, qp::fp8_e4m3>>,
+               with<qp::w8_channel, qp::quant<qp::binary, qp::per_token>>,
                with<qp::w4_g32, qp::quant<qp::ternary, qp::per_token>>>;
 
 }  // namespace

@@ -6,6 +6,7 @@
 
 #include <cstddef>
 #include <string_view>
+#include <type_traits>
 
 #include "qompose/core/config.hpp"
 #include "qompose/formats/int_n.hpp"
@@ -36,8 +37,10 @@ struct approximate {
   static_assert(bits <= 6,
                 "qompose: approximate: codes of 7 and 8 bits gain nothing; use int8 instead");
   static constexpr std::size_t spelled = std::size_t{1} << bits;
+  /// All codes, for indices below `spelled`; signed ones from the smallest on.
   QOMPOSE_INLINE static constexpr storage_type code_at(std::size_t index) noexcept {
-    return static_cast<storage_type>(index);
+    constexpr int lowest = std::is_signed_v<storage_type> ? -(1 << (bits - 1)) : 0;
+    return static_cast<storage_type>(static_cast<int>(index) + lowest);
   }
   QOMPOSE_INLINE static constexpr float magnitude(float value) noexcept {
     return value < 0.0f ? -value : value;

@@ -4,7 +4,6 @@
 /// @file
 /// @brief Rows of activations as the small integers that their codes stand for.
 
-#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
@@ -28,10 +27,7 @@ template <quant_spec Spec>
 inline constexpr bool has_image_codes<Spec> = [] {
   using image = integer_image<typename Spec::element>;
   if constexpr (image::exists && std::is_same_v<typename Spec::zero_type, no_zero>) {
-    constexpr std::size_t many = std::size_t{1} << 30;
-    constexpr bool are_groups_of_a_row =
-        Spec::granularity_type::group_rows(many) == 1 && is_rounded_in_place<Spec>;
-    return are_groups_of_a_row && image::lowest >= -128 &&
+    return is_rounded_in_place<Spec> && image::lowest >= -128 &&
            image::lowest + image::most_raised <= 127;
   } else {
     return false;
@@ -48,9 +44,9 @@ struct image_codes {
   /// The codes and scales of `quantize`: value = integer * scale.
   /// @param x       n floats
   /// @param codes   n integers
-  /// @param scales  one a group, `apart` numbers apart; NaN (and integers of 0) where x holds NaN
-  /// or
-  ///                infinity or a scale overflows
+  /// @param scales  one a group, `apart` numbers apart; NaN, and integers of 0, where a value is
+  /// not
+  ///                finite or a scale overflows
   static void Run(const float* x, std::size_t n, std::int8_t* codes, float* scales,
                   std::size_t apart) {
     using image = integer_image<typename Spec::element>;

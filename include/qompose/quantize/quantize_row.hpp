@@ -7,11 +7,11 @@
 ///        that does not depend on the others'.
 
 #include <algorithm>
-#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <type_traits>
 
+#include "qompose/packing/code_layout.hpp"
 #include "qompose/packing/integer_image.hpp"
 #include "qompose/quantize/codec.hpp"
 #include "qompose/quantize/fit_group.hpp"
@@ -120,19 +120,12 @@ class row_quantizer {
 
   static std::int8_t integer_of(code_type code) noexcept {
     using image = integer_image<element>;
-    constexpr unsigned mask = (1u << element::bits) - 1;
-    // By the bits of a code, signed or not.
-    constexpr auto table = [] {
-      constexpr std::size_t offset = std::is_signed_v<code_type> ? (mask + 1) / 2 : 0;
-      std::array<std::int8_t, mask + 1> integers{};
-      for (std::size_t field = 0; field <= mask; ++field) {
-        integers[(field + offset) & mask] =
-            static_cast<std::int8_t>(image::table[field] + image::lowest);
-      }
-      return integers;
-    }();
-    if constexpr (integer_format<element>) return static_cast<std::int8_t>(code);
-    return table[static_cast<unsigned>(code) & mask];
+    if constexpr (integer_format<element>) {
+      return static_cast<std::int8_t>(code);
+    } else {
+      const auto field = static_cast<std::size_t>(code - code_layout<element>::field_offset);
+      return static_cast<std::int8_t>(image::table[field] + image::lowest);
+    }
   }
 
   static std::size_t group_cols(std::size_t cols) noexcept {
