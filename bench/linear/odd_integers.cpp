@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
 /// @file
-/// @brief Layers of integer weights of 2, 3, 5 and 6 bits, ternary ones and those of two levels.
+/// @brief Layers of signs, of integer weights of 2, 3, 5 and 6 bits, ternary ones and those of two
+///        levels.
 
 #include "linear/layer.hpp"
 #include "qompose/recipe/catalogue.hpp"
@@ -13,6 +14,7 @@ namespace qp = qompose;
 
 [[maybe_unused]] const bool added = [] {
   using w6_g32 = qp::quant<qp::int_n<6>, qp::per_group<32>, qp::scale<qp::fp16>>;
+  qompose_bench::add_layers<qp::binary_channel>("binary_");
   qompose_bench::add_layers<qp::ternary_channel>("ternary_");
   qompose_bench::add_layers<qp::w2_channel>("w2");
   qompose_bench::add_layers<qp::w3_g32>("w3", "_g32");

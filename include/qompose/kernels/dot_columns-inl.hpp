@@ -19,6 +19,7 @@
 
 #include "qompose/kernels/dot-inl.hpp"
 #include "qompose/kernels/fields-inl.hpp"
+#include "qompose/kernels/interleave-inl.hpp"
 #include "qompose/kernels/simd-inl.hpp"
 
 QOMPOSE_BEFORE_NAMESPACE();
@@ -73,6 +74,16 @@ struct DotColumns {
       return Product::LoadWeights(w + part * 4 * N * Product::kWeightBytes);
     }
   };
+
+  /// Whether many tokens share weights unpacked once: bytes need no unpacking where they are
+  /// multiplied as they are, and single planes take so little that a native product hides it.
+  static constexpr bool kStages =
+      (Layout::width != code_width::byte || Product::kWeightBytes != 1) && !FromPanel::kHasPlaces;
+  /// Bytes of a column unpacked.
+  static constexpr std::size_t kStageBytes = FromStage::kBytes / 4;
+  /// What makes a tile of rows of codes.
+  template <std::size_t kWidth>
+  using Tile = InterleaveCodes<kWidth, kCodeBytes>;
 
   /// Where weights of the panels are kept, from the columns at hand on.
   struct Stage {

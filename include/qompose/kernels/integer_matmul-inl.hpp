@@ -47,8 +47,9 @@ struct StoreScaled {
 ///                      output(token, row, sums) with the int32 sums of N rows of the only group
 /// @tparam digits       rows of codes that make one token, whose results are added: 1, or
 ///                      Digits::kCount for floats
+/// @tparam Products     what multiplies codes and columns: @ref DotColumns or @ref TableColumns
 template <class Layout, detail::code_scales scales = detail::code_scales::of_tokens,
-          class Output = StoreScaled, std::size_t digits = 1>
+          class Output = StoreScaled, std::size_t digits = 1, class Products = DotColumns<Layout>>
 struct IntegerMatmul : PanelAccess<Layout, scales == detail::code_scales::of_parts> {
   /// Whether groups of the product share scales of the weights.
   static constexpr bool kCutsGroups = scales == detail::code_scales::of_parts;
@@ -56,11 +57,12 @@ struct IntegerMatmul : PanelAccess<Layout, scales == detail::code_scales::of_par
   using Arguments = typename Output::MatmulArguments;
   using Element = typename Layout::element;
   using Image = integer_image<Element>;
-  using Columns = DotColumns<Layout>;
+  using Columns = Products;
   using Product = typename Columns::Product;
   using FromPanel = typename Columns::FromPanel;
-  using ToStage = typename Columns::ToStage;
-  using FromStage = typename Columns::FromStage;
+  /// What makes a tile of rows of codes.
+  template <std::size_t kWidth>
+  using Tile = typename Columns::template Tile<kWidth>;
 
   static constexpr bool kInteger = true;
   static constexpr std::size_t kOneToken = 1, kAnyNumber = ~std::size_t{0};
@@ -101,15 +103,11 @@ struct IntegerMatmul : PanelAccess<Layout, scales == detail::code_scales::of_par
   static constexpr std::size_t kMostDigitTokens = Product::kIsNative         ? kAnyNumber
                                                   : Product::kCodeBytes == 4 ? kOneToken
                                                                              : 0;
-  /// Bytes need no unpacking where they are multiplied as they are, and single planes take so
-  /// little that a native product hides it in every tile.
-  static constexpr bool kStages =
-      (Layout::width != code_width::byte || Product::kWeightBytes != 1) && !FromPanel::kHasPlaces;
+  static constexpr bool kStages = Columns::kStages;
   /// Columns unpacked at a time, and tiles that meet them.
   static constexpr std::size_t kColumns = 1024 / Product::kWeightBytes;
   static constexpr std::size_t kBlockTiles = kMostRows / kManyRows;
-  /// Bytes of a column unpacked.
-  static constexpr std::size_t kStageBytes = FromStage::kBytes / 4;
+  static constexpr std::size_t kStageBytes = Columns::kStageBytes;
   /// Rows up to which tiles of kTileRows are as good as those of kManyRows, if they divide better.
   static constexpr std::size_t kMostWholeRows = 32;
   template <class Source>
@@ -499,6 +497,8 @@ struct IntegerMatmul : PanelAccess<Layout, scales == detail::code_scales::of_par
   static HWY_NOINLINE void Block(const Arguments& shared, std::size_t p, std::size_t first,
                                  std::size_t end) {
     const Arguments a = shared;  // a copy, which stores of sums cannot change
+    using ToStage = typename Columns::ToStage;
+    using FromStage = typename Columns::FromStage;
     const panel_geometry& geometry = a.geometry;
     alignas(64) std::uint8_t stage[kPanels * kColumns * panel_rows * Product::kWeightBytes];
     Sums<kPanels, kManyRows> sums[kBlockTiles];

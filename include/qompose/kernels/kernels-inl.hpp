@@ -23,6 +23,7 @@
 #include "qompose/kernels/prepare_codes-inl.hpp"
 #include "qompose/kernels/quantize-inl.hpp"
 #include "qompose/kernels/requantize-inl.hpp"
+#include "qompose/kernels/table_columns-inl.hpp"
 #include "qompose/kernels/transforms-inl.hpp"
 #include "qompose/kernels/wide_matmul-inl.hpp"
 #include "qompose/kernels/wide_rows-inl.hpp"
@@ -38,10 +39,18 @@ struct Kernels {
   template <class Layout, detail::code_scales scales = detail::code_scales::of_tokens,
             class Output = StoreScaled>
   using integer_matmul = IntegerMatmul<Layout, scales, Output>;
+  /// For how many tokens tables are faster.
+  template <class Layout>
+  static constexpr std::size_t most_table_tokens = kMostTableTokens<Layout>;
+  template <class Layout, detail::code_scales scales>
+  using table_matmul = IntegerMatmul<Layout, scales, StoreScaled, 1, TableColumns<Layout>>;
   /// For float activations.
   template <class Layout>
   using digit_matmul =
       IntegerMatmul<Layout, detail::code_scales::of_tokens, StoreScaled, Digits::kCount>;
+  template <class Layout>
+  using digit_table_matmul = IntegerMatmul<Layout, detail::code_scales::of_tokens, StoreScaled,
+                                           Digits::kCount, TableColumns<Layout>>;
   /// For one token of them.
   template <class Layout>
   using wide_matmul = std::conditional_t<Layout::is_learned && !Layout::is_shared, WideRows<Layout>,

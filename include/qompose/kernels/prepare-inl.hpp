@@ -20,7 +20,6 @@
 #include "qompose/kernels/arguments.hpp"
 #include "qompose/kernels/code_sums-inl.hpp"
 #include "qompose/kernels/digits-inl.hpp"
-#include "qompose/kernels/interleave-inl.hpp"
 #include "qompose/kernels/quantize-inl.hpp"
 #include "qompose/kernels/simd-inl.hpp"
 #include "qompose/kernels/stored_scale-inl.hpp"
@@ -95,18 +94,6 @@ struct Prepare {
   }
 
  private:
-  /// What makes a tile of rows of codes.
-  template <std::size_t kWidth>
-  static auto FindTile() {
-    if constexpr (requires { typename Matmul::Tile; }) {
-      return typename Matmul::Tile();
-    } else {
-      return InterleaveCodes<kWidth, Matmul::kCodeBytes>();
-    }
-  }
-  template <std::size_t kWidth>
-  using TileOf = decltype(FindTile<kWidth>());
-
   /// Row t, transformed and rounded; a copy in scratch where that changes it.
   static HWY_INLINE const float* Row(const detail::prepare_arguments& a,
                                      const typename Transform::data& data, std::size_t t,
@@ -183,7 +170,7 @@ struct Prepare {
       }
     }
     if (codes == out) return;
-    using Tile = TileOf<kWidth>;
+    using Tile = typename Matmul::template Tile<kWidth>;
     // Groups without padding between them are as one.
     const bool is_dense = geometry.group_cols == geometry.group_stride;
     const std::size_t group_cols = is_dense ? geometry.cols : geometry.group_cols;

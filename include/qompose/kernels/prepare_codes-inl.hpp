@@ -17,7 +17,6 @@
 
 #include "qompose/kernels/code_sums-inl.hpp"
 #include "qompose/kernels/integer_arguments.hpp"
-#include "qompose/kernels/interleave-inl.hpp"
 #include "qompose/kernels/simd-inl.hpp"
 
 QOMPOSE_BEFORE_NAMESPACE();
@@ -54,8 +53,7 @@ struct PrepareCodes {
     }
     auto* out = reinterpret_cast<std::int8_t*>(a.tiles.values) +
                 tile * kWidth * geometry.padded_cols / 4 * Matmul::kCodeBytes;
-    InterleaveCodes<kWidth, Matmul::kCodeBytes>::Run(rows, stride, geometry.cols,
-                                                     geometry.padded_cols, out);
+    Matmul::template Tile<kWidth>::Run(rows, stride, geometry.cols, geometry.padded_cols, out);
   }
 
   /// Bytes with the bits of `flip` turned over.

@@ -64,6 +64,7 @@ struct WideMatmul<Layout, std::enable_if_t<WideSums<Layout, kHasShortIntegers<La
   static constexpr std::size_t kOctetBytes = 2 * kCodeBytes;
   static constexpr int kCorrection = Sums::kCorrection;
   static constexpr float kCodeFactor = 1.0f;
+  template <std::size_t>
   using Tile = typename Sums::Tile;
 
   static constexpr std::size_t TileTokens(std::size_t) { return kDigits; }

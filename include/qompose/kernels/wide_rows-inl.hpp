@@ -72,6 +72,7 @@ struct WideRows<Layout, std::enable_if_t<kHasWideRows<Layout>>> : PanelAccess<La
   using Access = PanelAccess<Layout>;
   using Arguments = detail::matmul_arguments;
   using Products = RowProducts<Layout>;
+  template <std::size_t>
   using Tile = typename Products::Tile;
   static_assert(!Layout::is_scaled && !Layout::has_offset);
 
@@ -82,7 +83,7 @@ struct WideRows<Layout, std::enable_if_t<kHasWideRows<Layout>>> : PanelAccess<La
   static constexpr std::size_t kCodeBytes = 8;
   /// Of eight columns in a tile: enough where a chunk has no more than a unit.
   static constexpr std::size_t kOctetBytes =
-      divide_up(Tile::kChunkBytes * 8, Layout::step* kDigits);
+      divide_up(Products::Tile::kChunkBytes * 8, Layout::step* kDigits);
   static constexpr int kCorrection = Products::kCorrection;
   static constexpr float kCodeFactor = 1.0f;
 
@@ -114,9 +115,9 @@ struct WideRows<Layout, std::enable_if_t<kHasWideRows<Layout>>> : PanelAccess<La
       constexpr std::int32_t kNone[kDigits] = {};
       const std::int32_t* corrections = a.x.corrections + g * kDigits;
       for (std::size_t k = begin; k < end; k += Products::kStretchColumns) {
-        Products::Add(tables, Access::Codes(a, p, k, g),
-                      std::min(Products::kStretchColumns, end - k),
-                      x + k / Products::kChunkColumns * Tile::kChunkBytes, corrections, total);
+        Products::Add(
+            tables, Access::Codes(a, p, k, g), std::min(Products::kStretchColumns, end - k),
+            x + k / Products::kChunkColumns * Products::Tile::kChunkBytes, corrections, total);
         corrections = kNone;
       }
       Each<kParts>([&](auto v)

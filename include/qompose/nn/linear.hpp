@@ -312,12 +312,24 @@ class linear {
       } else if constexpr (uses_integers) {
         using codes = typename product::codes;
         using format = typename codes::format;
-        using matmul = typename Target::template integer_matmul<layout, product::scales>;
         using rounding = std::conditional_t<is_calibrated<recipe_type>,
                                             detail::stored_scale_codes<format>, format>;
-        using prepare = typename Target::template prepare<matmul, transform_type, rounding>;
-        return kernels_of<matmul, prepare>(2 * matmul::kCodeBytes);
+        if constexpr (Target::template most_table_tokens<layout> > 0) {
+          if (n_tokens <= Target::template most_table_tokens<layout>) {
+            return code_kernels<Target,
+                                typename Target::template table_matmul<layout, product::scales>,
+                                rounding>();
+          }
+        }
+        return code_kernels<
+            Target, typename Target::template integer_matmul<layout, product::scales>, rounding>();
       } else if constexpr (uses_digits) {
+        if constexpr (Target::template most_table_tokens<layout> > 0) {
+          if (n_tokens <= Target::template most_table_tokens<layout>) {
+            using tables = typename Target::template digit_table_matmul<layout>;
+            return float_kernels<Target, tables>(2 * tables::kCodeBytes);
+          }
+        }
         using matmul = typename Target::template digit_matmul<layout>;
         if constexpr (matmul::kMostDigitTokens == matmul::kAnyNumber) {
           return float_kernels<Target, matmul>(2 * matmul::kCodeBytes);
@@ -345,6 +357,11 @@ class linear {
     using rounding = typename detail::float_rounding<activation_spec, activation_when>::type;
     return kernels_of<Matmul, typename Target::template prepare<Matmul, transform_type, rounding>>(
         octet_bytes);
+  }
+  template <class Target, class Matmul, class Rounding>
+  static detail::linear_kernels<transform_type> code_kernels() {
+    return kernels_of<Matmul, typename Target::template prepare<Matmul, transform_type, Rounding>>(
+        2 * Matmul::kCodeBytes);
   }
   template <class Matmul, class Prepare>
   static detail::linear_kernels<transform_type> kernels_of(std::size_t octet_bytes) {
