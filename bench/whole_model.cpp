@@ -7,11 +7,13 @@
 #include <sys/resource.h>
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <cstdio>
 #include <exception>
 #include <fstream>
+#include <iterator>
 #include <nlohmann/json.hpp>
 #include <span>
 #include <string>
@@ -25,6 +27,7 @@
 #include "qompose/decoder/compress_model.hpp"
 #include "qompose/decoder/model_recipe.hpp"
 #include "qompose/kernels/kernels.hpp"
+#include "qompose/recipe/catalogue.hpp"
 #include "qompose/recipe/presets.hpp"
 
 namespace {
@@ -32,7 +35,7 @@ namespace {
 namespace qp = qompose;
 namespace qb = qompose_bench;
 
-struct w4a8_g32_model : qp::uniform_model<qp::w4a8_g32> {};
+using w4_progressive_a8 = qp::recipe<qp::weight<qp::w4_progressive>, qp::activation<qp::a8_token>>;
 
 /// Weights that no memory holds: a block of 512 is eight bytes, from which a generator starts.
 constexpr std::size_t seeded_block = 512;
@@ -109,6 +112,7 @@ class seeded_model {
 };
 
 struct options {
+  std::string recipe = "w4a8_g32";
   std::size_t layers = 22;
   std::size_t threads = 1;
   std::size_t prompt = 512;
@@ -145,8 +149,9 @@ double seconds_of(const Run& run, clockid_t clock) {
   return qb::seconds(clock) - start;
 }
 
+template <class LinearRecipe>
 figures measure(const options& o) {
-  using recipe = w4a8_g32_model;
+  using recipe = qp::uniform_model<LinearRecipe>;
   const qp::thread_pool run(o.threads);
   const seeded_model source(o.layers);
   const qp::decoder<recipe> model = qp::compress_model<recipe>(source.weights(), {}, run);
@@ -161,8 +166,8 @@ figures measure(const options& o) {
   f.token_bytes = blocks + (f.storage_bytes - blocks) / 2.0;
   const std::size_t context = o.prompt + o.generated;
   f.cache_bytes =
-      static_cast<double>(context * config.n_layers *
-                          recipe::cache::bytes_per_token(config.n_kv_heads, config.head_dim));
+      static_cast<double>(context * config.n_layers) *
+      static_cast<double>(recipe::cache::bytes_per_token(config.n_kv_heads, config.head_dim));
 
   std::vector<qp::token_id> prompt(o.prompt);
   qp::random_source random(2);
@@ -205,9 +210,18 @@ figures measure(const options& o) {
   return f;
 }
 
+/// What a name of `--recipe` measures.
+struct known_recipe {
+  const char* name;
+  figures (*run)(const options&);
+};
+constexpr known_recipe known_recipes[] = {{"w4a8_g32", &measure<qp::w4a8_g32>},
+                                          {"w4a8_g128", &measure<qp::w4a8_g128>},
+                                          {"w4_progressive_a8", &measure<w4_progressive_a8>}};
+
 void print(const options& o, const figures& f) {
-  std::printf("%.2f billion parameters, w4a8_g32, %zu thread%s, %s\n", f.parameters * 1e-9,
-              o.threads, o.threads == 1 ? "" : "s", qp::target_name());
+  std::printf("%.2f billion parameters, %s, %zu thread%s, %s\n", f.parameters * 1e-9,
+              o.recipe.c_str(), o.threads, o.threads == 1 ? "" : "s", qp::target_name());
   std::printf("  packed       %8.1f MB, %.1f MB read a token\n", f.storage_bytes * 1e-6,
               f.token_bytes * 1e-6);
   std::printf("  peak memory  %8.1f MB, %.1f MB of it cache; %.2f of the packed model without\n",
@@ -218,7 +232,7 @@ void print(const options& o, const figures& f) {
 }
 
 void write_json(const options& o, const figures& f) {
-  const nlohmann::json all = {{"recipe", "w4a8_g32"},
+  const nlohmann::json all = {{"recipe", o.recipe},
                               {"target", qp::target_name()},
                               {"layers", o.layers},
                               {"threads", o.threads},
@@ -244,6 +258,11 @@ int main(int argc, char** argv) {
   options o;
   CLI::App app("Speed and memory of a whole model of 1.1 billion random parameters at 4 bits.",
                "qompose_whole_model");
+  std::vector<std::string> names;
+  for (const known_recipe& known : known_recipes) names.emplace_back(known.name);
+  app.add_option("--recipe", o.recipe, "Of all linear layers")
+      ->check(CLI::IsMember(names))
+      ->capture_default_str();
   app.add_option("--layers", o.layers, "Decoder blocks; fewer for a quick look")
       ->check(CLI::Range(1, 1000))
       ->capture_default_str();
@@ -257,9 +276,17 @@ int main(int argc, char** argv) {
       ->check(CLI::Range(9, 1024))
       ->capture_default_str();
   app.add_option("--json", o.json, "Write the figures to this file as well")->type_name("FILE");
-  CLI11_PARSE(app, argc, argv);
   try {
-    const figures f = measure(o);
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& wrong) {
+    if (wrong.get_exit_code() == 0) return app.exit(wrong);
+    std::fprintf(stderr, "qompose_whole_model: %s\n", wrong.what());
+    return 2;
+  }
+  try {
+    const auto known = std::find_if(std::begin(known_recipes), std::end(known_recipes),
+                                    [&](const known_recipe& k) { return k.name == o.recipe; });
+    const figures f = known->run(o);
     print(o, f);
     if (!o.json.empty()) write_json(o, f);
     return 0;
