@@ -50,13 +50,24 @@ struct DotColumns {
     static constexpr bool kIsStaged = false, kKeeps = false;
     static constexpr std::size_t kQuads = Fields<Layout>::kQuads;
     static constexpr std::size_t kBytes = Fields<Layout>::kUnitBytes;
+    /// Whether a shift and a mask, or either, make of fields what products take.
+    static constexpr bool kIsShifted =
+        Fields<Layout>::kIsOneBlock && Image::field_shift != Image::no_shift;
     static constexpr bool kHasPlaces =
-        Fields<Layout>::kIsOneBlock && Image::is_field && Product::kTakesAnyByte;
+        kIsShifted && Image::field_shift % Element::bits == 0 && Product::kTakesAnyByte;
+    /// How far above its place in the product a field lies in its byte.
     template <std::size_t quad>
-    static constexpr int kPlace = Fields<Layout>::template kPlace<quad>;
+    static constexpr int kPlace = Fields<Layout>::template kPlace<quad> - Image::field_shift;
+    /// The quad whose fields lie just there.
+    static constexpr std::size_t kUnmoved =
+        static_cast<std::size_t>(std::max(Image::field_shift, 0)) / Element::bits;
     template <std::size_t quad>
     static HWY_INLINE typename Product::Weights Get(const std::uint8_t* w, std::size_t part) {
-      return Product::Prepare(Raise<Element>::Run(Fields<Layout>::template Get<quad>(w, part)));
+      if constexpr (kIsShifted) {
+        return Product::Prepare(Fields<Layout>::template Get<quad, Image::field_shift>(w, part));
+      } else {
+        return Product::Prepare(Raise<Element>::Run(Fields<Layout>::template Get<quad>(w, part)));
+      }
     }
   };
   /// The same, kept for @ref FromStage on the way.
@@ -118,8 +129,15 @@ struct DotColumns {
     });
   }
 
-  /// The same for all quads of a unit, each to a chain of its own, whose products are those of the
-  /// fields times 2^kPlace: a mask instead of a shift and a mask, and a load for all quads.
+  /// sums / 2^kBits, which is exact.
+  template <int kBits>
+  static HWY_INLINE VI MovedDown(VI sums) {
+    if constexpr (kBits < 0) return hn::ShiftLeft<-kBits>(sums);
+    if constexpr (kBits >= 0) return hn::ShiftRight<kBits>(sums);
+  }
+
+  /// The same for all quads of a unit, each to a chain of its own, whose products are those that it
+  /// should have times 2^kPlace: a mask instead of a shift and a mask, and a load for all quads.
   template <std::size_t n, std::size_t T, class Source>
   static HWY_INLINE void AddUnitInPlace(const std::uint8_t* w, std::size_t panel_bytes,
                                         const std::int8_t* x, VI (*chain)[T][n * kParts]) {
@@ -190,10 +208,16 @@ struct DotColumns {
       constexpr std::size_t kChains = kInPlace ? std::max(kSpread, kQuads) : kSpread;
       constexpr std::size_t kBlock =
           std::max<std::size_t>(1, std::max(kEndlessQuads, kChains) / kQuads);
+      // The first value belongs to a chain whose sum stays as it is.
+      constexpr std::size_t kFirst = [] {
+        if constexpr (kInPlace) return Source::kUnmoved;
+        return std::size_t{0};
+      }();
       VI chain[kChains][T][kV];
       Each<kChains>([&](auto c) QOMPOSE_FLATTEN {
-        each_sum([&](std::size_t m, std::size_t v)
-                     QOMPOSE_FLATTEN { chain[c][m][v] = c == 0 ? start(m, v) : hn::Zero(DI()); });
+        each_sum([&](std::size_t m, std::size_t v) QOMPOSE_FLATTEN {
+          chain[c][m][v] = c == kFirst ? start(m, v) : hn::Zero(DI());
+        });
       });
       // Only one row and whole bytes of long groups are so little work that the processor's own
       // prefetchers keep up.
@@ -229,7 +253,7 @@ struct DotColumns {
       Unroll<kChains>([&](auto c) QOMPOSE_FLATTEN {
         each_sum([&](std::size_t m, std::size_t v) QOMPOSE_FLATTEN {
           VI part = chain[c][m][v];
-          if constexpr (kInPlace) part = hn::ShiftRight<Source::template kPlace<c % kQuads>>(part);
+          if constexpr (kInPlace) part = MovedDown<Source::template kPlace<c % kQuads>>(part);
           sum[m][v] = c == 0 ? part : hn::Add(sum[m][v], part);
         });
       });

@@ -35,16 +35,18 @@ struct Fields {
   static constexpr std::size_t kQuads = Layout::step / 4;
   static constexpr std::size_t kUnitBytes = Layout::step * Layout::column_bytes;
 
-  /// Quad `quad` of a unit, for rows [part * N, part * N + N) of the panel.
-  template <std::size_t quad>
+  /// Quad `quad` of a unit, for rows [part * N, part * N + N) of the panel; kIsOneBlock can move it
+  /// up by kUp bits for nothing.
+  template <std::size_t quad, int kUp = 0>
   static HWY_INLINE UBytes Get(const std::uint8_t* unit, std::size_t part) {
     const std::uint8_t* at = unit + part * 4 * N;
-    return From<quad>([at](std::size_t block)
-                          QOMPOSE_FLATTEN { return LoadBytes(at + block * 64); });
+    return From<quad, kUp>([at](std::size_t block)
+                               QOMPOSE_FLATTEN { return LoadBytes(at + block * 64); });
   }
   /// The same from what `load` makes of the number of a block of the unit.
-  template <std::size_t quad, class Load>
+  template <std::size_t quad, int kUp = 0, class Load>
   static HWY_INLINE UBytes From(Load&& load) {
+    static_assert(kUp == 0 || kIsOneBlock);
     if constexpr (Layout::width == code_width::byte) {
       return load(quad);
     } else {
@@ -52,7 +54,7 @@ struct Fields {
       constexpr int kFour = kBits & 4;
       constexpr int kTwo = kBits & 2;
       if constexpr (kBits == 4 || kBits == 2 || kBits == 1) {
-        return Plane<detail::field_plane<kBits, 0, Layout::step>, quad>(load);
+        return Plane<detail::field_plane<kBits, 0, Layout::step>, quad, kUp>(load);
       } else if constexpr (kFour != 0 && kTwo != 0) {
         return OrBytes(Plane<detail::field_plane<4, 0, Layout::step>, quad>(load),
                        Plane<detail::field_plane<2, 4, Layout::step>, quad>(load));
@@ -77,12 +79,12 @@ struct Fields {
   }
 
  private:
-  template <class P, std::size_t quad, class Load>
+  template <class P, std::size_t quad, int kUp = 0, class Load>
   static HWY_INLINE UBytes Plane(Load&& load) {
     static_assert(P::begin % 64 == 0);
     constexpr std::size_t kBlock = P::begin / 64 + 4 * quad / P::columns_a_block;
-    constexpr int kShift = P::shift(4 * quad) - P::low_bit;
-    return ShiftAndMask<kShift, P::mask << P::low_bit>(load(kBlock));
+    constexpr int kPlaceUp = P::low_bit + kUp;
+    return ShiftAndMask<P::shift(4 * quad) - kPlaceUp, P::mask << kPlaceUp>(load(kBlock));
   }
 };
 

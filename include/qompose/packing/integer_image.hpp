@@ -99,16 +99,23 @@ struct integer_image {
     }
     return raised;
   }();
-  /// Whether raised is the field itself, so that nothing needs to be looked up.
-  static constexpr bool is_field = [] {
-    for (std::size_t field = 0; field < spelled; ++field) {
-      if constexpr (requires { Element::has_code(typename Element::storage_type{}); }) {
-        if (!Element::has_code(static_cast<typename Element::storage_type>(field))) continue;
+  /// By how many bits fields are moved up to become raised, or no_shift where only a table says it.
+  static constexpr int no_shift = -1;
+  static constexpr int field_shift = [] {
+    for (int shift = 0; exists && shift < 8; ++shift) {
+      bool fits = true;
+      for (std::size_t field = 0; field < spelled; ++field) {
+        if constexpr (requires { Element::has_code(typename Element::storage_type{}); }) {
+          if (!Element::has_code(static_cast<typename Element::storage_type>(field))) continue;
+        }
+        fits = fits && table[field] == field << shift;
       }
-      if (table[field] != field) return false;
+      if (fits) return shift;
     }
-    return exists;
+    return no_shift;
   }();
+  /// Whether raised is the field itself, so that nothing needs to be looked up.
+  static constexpr bool is_field = field_shift == 0;
 };
 
 }  // namespace qompose

@@ -40,31 +40,48 @@ struct none_or_five {
   static constexpr float decode(storage_type code) noexcept { return code == 0 ? 0.0f : 5.0f; }
 };
 
+/// -3, -1, 1 and 3: what products take lies between the bits.
+struct odd_numbers {
+  using storage_type = std::uint8_t;
+
+  static constexpr std::string_view name = "odd_numbers";
+  static constexpr int bits = 2;
+  static constexpr float max_finite = 3.0f;
+
+  static constexpr storage_type encode(float value) noexcept {
+    return value < -2.0f ? 0 : value < 0.0f ? 1 : value < 2.0f ? 2 : 3;
+  }
+  static constexpr float decode(storage_type code) noexcept {
+    return 2.0f * static_cast<float>(code & 3) - 3.0f;
+  }
+};
+
 template <class Spec, class Activation = qp::a8_token>
 using with_codes = qp::recipe<qp::weight<Spec>, qp::activation<Activation>>;
 
-using one_bit_recipes =
+using few_bit_recipes =
     std::tuple<with_codes<qp::quant<qp::binary, qp::per_group<128>, qp::scale<qp::fp16>>>,
                with_codes<qp::quant<qp::binary, qp::per_group<7>>>,
                with_codes<qp::binary_channel, qp::quant<qp::int8, qp::per_group<64>>>,
                with_codes<qp::quant<none_or_three, qp::per_channel>>,
-               with_codes<qp::quant<none_or_five, qp::per_channel>>, qp::w1a32>;
+               with_codes<qp::quant<none_or_five, qp::per_channel>>,
+               with_codes<qp::quant<odd_numbers, qp::per_channel>>, qp::w1a32>;
 
 }  // namespace
 
-TEST_CASE("tables: weights of one bit equal the scalar reference for any shape",
-          "[kernels][tables]") {
+TEST_CASE("few bits: weights of one bit equal the scalar reference for any shape",
+          "[kernels][few_bits]") {
   for (const product_shape& s : product_shapes()) {
     check_on_each_target<with_codes<qp::binary_channel>>(s);
   }
 }
 
-TEMPLATE_LIST_TEST_CASE("tables: groups, floats and formats of one bit on every target",
-                        "[kernels][tables]", one_bit_recipes) {
+TEMPLATE_LIST_TEST_CASE("few bits: groups, floats and formats of few bits on every target",
+                        "[kernels][few_bits]", few_bit_recipes) {
   for (const product_shape& s : few_shapes) check_on_each_target<TestType>(s);
 }
 
-TEST_CASE("tables: no sum overflows at the ends of the codes", "[kernels][tables]") {
+TEST_CASE("few bits: no sum overflows at the ends of the codes", "[kernels][few_bits]") {
   using recipe = with_codes<qp::binary_channel>;
   for (const std::size_t in : {32u, 256u, 288u, 5000u}) {
     matrix w(18, in);
