@@ -17,27 +17,21 @@ using namespace qompose_tests;
 
 namespace {
 
-/// Bit 1 stands for nothing, bit 0 for three: no sum of chosen codes, but products.
-struct none_or_three {
+/// Bit 0 stands for one number and bit 1 for another, of which one is 0.
+template <int kOfZero, int kOfOne>
+struct two_values {
   using storage_type = std::uint8_t;
 
-  static constexpr std::string_view name = "none_or_three";
+  static constexpr std::string_view name = "two_values";
   static constexpr int bits = 1;
-  static constexpr float max_finite = 3.0f;
+  static constexpr float max_finite = static_cast<float>(kOfZero + kOfOne);
 
-  static constexpr storage_type encode(float value) noexcept { return value > 1.5f ? 0 : 1; }
-  static constexpr float decode(storage_type code) noexcept { return code == 0 ? 3.0f : 0.0f; }
-};
-/// Bit 1 stands for five, bit 0 for nothing.
-struct none_or_five {
-  using storage_type = std::uint8_t;
-
-  static constexpr std::string_view name = "none_or_five";
-  static constexpr int bits = 1;
-  static constexpr float max_finite = 5.0f;
-
-  static constexpr storage_type encode(float value) noexcept { return value > 2.5f ? 1 : 0; }
-  static constexpr float decode(storage_type code) noexcept { return code == 0 ? 0.0f : 5.0f; }
+  static constexpr storage_type encode(float value) noexcept {
+    return (2.0f * value > max_finite) == (kOfOne > kOfZero) ? 1 : 0;
+  }
+  static constexpr float decode(storage_type code) noexcept {
+    return static_cast<float>(code == 0 ? kOfZero : kOfOne);
+  }
 };
 
 /// -3, -1, 1 and 3: what products take lies between the bits.
@@ -63,8 +57,8 @@ using few_bit_recipes =
     std::tuple<with_codes<qp::quant<qp::binary, qp::per_group<128>, qp::scale<qp::fp16>>>,
                with_codes<qp::quant<qp::binary, qp::per_group<7>>>,
                with_codes<qp::binary_channel, qp::quant<qp::int8, qp::per_group<64>>>,
-               with_codes<qp::quant<none_or_three, qp::per_channel>>,
-               with_codes<qp::quant<none_or_five, qp::per_channel>>,
+               with_codes<qp::quant<two_values<3, 0>, qp::per_channel>>,
+               with_codes<qp::quant<two_values<0, 5>, qp::per_channel>>,
                with_codes<qp::quant<odd_numbers, qp::per_channel>>, qp::w1a32>;
 
 }  // namespace

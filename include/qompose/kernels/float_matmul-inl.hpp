@@ -245,11 +245,28 @@ struct FloatMatmul : PanelAccess<Layout> {
     });
   }
 
+  /// Codes that will be decoded next, asked for a little with every tile, so that nobody waits for
+  /// memory while there is nothing to multiply.
+  struct NextCodes {
+    const std::uint8_t* at[kPanels] = {};
+    std::size_t bytes = 0;  ///< of each panel
+
+    /// Asks for part i of `parts`, into L2: L1 is full of what is multiplied now.
+    HWY_INLINE void Ask(std::size_t i, std::size_t parts) const {
+      const std::size_t lines = divide_up(bytes, std::size_t{64});
+      const std::size_t share = divide_up(lines, parts);
+      const std::size_t end = std::min((i + 1) * share, lines);
+      for (std::size_t line = i * share; line < end; ++line) {
+        for (const std::uint8_t* panel : at) __builtin_prefetch(panel + line * 64, 0, 2);
+      }
+    }
+  };
+
   /// A stretch of columns of n panels for a block of tokens.
   template <std::size_t n>
   static HWY_NOINLINE void Stretch(const Arguments& a, std::size_t p, std::size_t k,
                                    std::size_t columns, std::size_t first_token, std::size_t tokens,
-                                   float* sums) {
+                                   float* sums, const NextCodes& next) {
     // Numbers that are floats already are read where they are.
     constexpr bool kDecoded = std::is_same_v<Element, fp32> && !Layout::is_scaled;
     alignas(64) float decoded[kDecoded ? 1 : n * kColumns * panel_rows];
@@ -264,11 +281,34 @@ struct FloatMatmul : PanelAccess<Layout> {
       }
     }
     const auto* x = reinterpret_cast<const float*>(a.x.values);
+    const std::size_t tiles = divide_up(tokens, kTokens);
     for (std::size_t t = 0; t < tokens; t += kTokens) {
+      // Floats are read in order all the time, which the processor sees by itself.
+      if constexpr (!kDecoded) next.Ask(t / kTokens, tiles);
       const float* tile = x + (first_token + t) * a.geometry.padded_cols + k * kTokens;
       Tile<n>(w, panel_floats, tile, columns, sums + t * panel_rows, kBlockTokens * panel_rows,
               k == 0);
     }
+  }
+
+  /// What Block() reads after panels [p, p + kPanels) and columns from k on.
+  static HWY_INLINE NextCodes After(const Arguments& a, std::size_t first, std::size_t last,
+                                    std::size_t p, std::size_t k) {
+    NextCodes next;
+    p += kPanels;
+    if (p + kPanels > last) {
+      p = first;
+      k += kColumns;
+      // Then come the next panels, or these again for other tokens.
+      if (k >= a.geometry.padded_cols) return next;
+    }
+    const std::size_t end = std::min(k + kColumns, a.geometry.padded_cols);
+    for (std::size_t j = 0; j < kPanels; ++j) {
+      next.at[j] = Access::Codes(a, p + j, k, k / a.geometry.group_stride);
+    }
+    const std::size_t last_group = (end - 1) / a.geometry.group_stride;
+    next.bytes = static_cast<std::size_t>(Access::Codes(a, p, end - 1, last_group) - next.at[0]);
+    return next;
   }
 
   /// A block of tokens and at most kBlockPanels panels. Activations of a stretch of columns stay in
@@ -281,10 +321,13 @@ struct FloatMatmul : PanelAccess<Layout> {
       const std::size_t columns = std::min(kColumns, a.geometry.padded_cols - k);
       std::size_t p = first;
       for (; p + kPanels <= last; p += kPanels) {
-        Stretch<kPanels>(a, p, k, columns, first_token, tokens, sums[p - first]);
+        const NextCodes next = After(a, first, last, p, k);
+        Stretch<kPanels>(a, p, k, columns, first_token, tokens, sums[p - first], next);
       }
       if constexpr (kPanels > 1) {
-        for (; p < last; ++p) Stretch<1>(a, p, k, columns, first_token, tokens, sums[p - first]);
+        for (; p < last; ++p) {
+          Stretch<1>(a, p, k, columns, first_token, tokens, sums[p - first], {});
+        }
       }
     }
     for (std::size_t p = first; p < last; ++p) {
