@@ -18,8 +18,8 @@
 #include <cstring>
 
 #include "qompose/kernels/dot-inl.hpp"
-#include "qompose/kernels/fields-inl.hpp"
 #include "qompose/kernels/simd-inl.hpp"
+#include "qompose/kernels/transpose-inl.hpp"
 #include "qompose/packing/integer_image.hpp"
 
 QOMPOSE_BEFORE_NAMESPACE();
@@ -298,17 +298,8 @@ struct TableColumns {
       columns[1] = regroup(hn::InterleaveUpper(DI(), rows[0], rows[1]));
 #endif
     } else {
-      const hn::Repartition<std::int64_t, DI> pairs;
-      const auto both = [&](VI a, VI b, UBytes* out) QOMPOSE_FLATTEN {
-        const auto low = hn::BitCast(pairs, a);
-        const auto high = hn::BitCast(pairs, b);
-        out[0] = hn::BitCast(DU8(), hn::InterleaveLower(pairs, low, high));
-        out[1] = hn::BitCast(DU8(), hn::InterleaveUpper(pairs, low, high));
-      };
-      both(hn::InterleaveLower(DI(), rows[0], rows[1]), hn::InterleaveLower(DI(), rows[2], rows[3]),
-           columns);
-      both(hn::InterleaveUpper(DI(), rows[0], rows[1]), hn::InterleaveUpper(DI(), rows[2], rows[3]),
-           columns + 2);
+      TransposeBlocks(DI(), rows);
+      Unroll<kParts>([&](auto c) QOMPOSE_FLATTEN { columns[c] = hn::BitCast(DU8(), rows[c]); });
     }
   }
   static HWY_INLINE void InOrder([[maybe_unused]] VI (&total)[kParts]) {

@@ -44,9 +44,8 @@ struct image_codes {
   /// The codes and scales of `quantize`: value = integer * scale.
   /// @param x       n floats
   /// @param codes   n integers
-  /// @param scales  one a group, `apart` numbers apart; NaN, and integers of 0, where a value is
-  /// not
-  ///                finite or a scale overflows
+  /// @param scales  one a group, `apart` numbers apart; NaN, and integers of 0, where a number is
+  ///                not finite or a scale overflows
   static void Run(const float* x, std::size_t n, std::int8_t* codes, float* scales,
                   std::size_t apart) {
     using image = integer_image<typename Spec::element>;
